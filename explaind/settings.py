@@ -1,0 +1,67 @@
+"""Frozen settings; the only reader of the environment (prefix EXPLAIND_)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What `explaind serve` and the engine are told.
+
+    Each field's description says what happens when it is too small or too large.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="EXPLAIND_", frozen=True, extra="ignore", protected_namespaces=())
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 shows the service to the network.")
+    port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 picks a free one and prints it.")
+    metrics_port: int = Field(9464, ge=0, le=65535, description="HTTP port of /metrics; 0 picks a free one.")
+    model_store: Path = Field(Path("model_store"), description="Folder of bundles, one folder a model.")
+    backends: tuple[str, ...] = Field(
+        ("onnx",), description="Backends in the order they are tried: onnx, torchserve, torch."
+    )
+    torchserve_address: str = Field("", description="host:port of a running TorchServe's gRPC inference API.")
+    torchserve_management: str = Field("", description="http://host:port of its management API, for readiness.")
+    threads: int = Field(
+        1,
+        ge=1,
+        description="Threads an ONNX session computes with. Too many: sessions fight for cores and p99 grows; "
+        "too few: a single large request is slower.",
+    )
+    workers: int = Field(
+        2,
+        ge=1,
+        description="Requests of the fast class computed at once. Too many: they share cores and all become late; "
+        "too few: cores idle.",
+    )
+    slow_workers: int = Field(
+        1, ge=1, description="Requests of the slow class (path mask, Sobol, REFERENCE) computed at once."
+    )
+    queue_size: int = Field(
+        64,
+        ge=1,
+        description="Requests a class lets wait. Too large: callers wait past their deadlines; too small: bursts are refused.",
+    )
+    max_image_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Larger encoded images are refused, typed.")
+    max_message_bytes: int = Field(
+        32 * 1024 * 1024, ge=1024, description="Transport limit; above max_image_bytes so that we answer, not gRPC."
+    )
+    max_image_pixels: int = Field(
+        16_777_216, ge=1, description="Width × height an encoded image may have; a bomb guard."
+    )
+    max_batch_images: int = Field(4096, ge=1, description="Images one ScoreAnomalies message may hold.")
+    stream_window: int = Field(16, ge=1, description="Items of one stream in work at once; bounds its memory.")
+    grace_seconds: float = Field(10.0, ge=0, description="How long running requests may finish after SIGTERM.")
+    lame_duck_seconds: float = Field(
+        3.0, ge=0, description="From NOT_SERVING to closing the port. Too short: balancers still send requests."
+    )
+    reload_seconds: float = Field(
+        5.0, ge=0, description="How often the model store is looked at for new versions; 0 never."
+    )
+    log_json: bool = Field(False, description="JSON log lines instead of readable ones.")
+    log_level: str = Field("info", description="debug, info, warning or error.")
+    data: Path = Field(Path("../shared/data"), description="Folder of the real data sets, for training and evaluation.")
+    training_runs: Path = Field(Path("training_runs"), description="Where training keeps checkpoints.")
