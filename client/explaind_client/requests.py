@@ -1,0 +1,91 @@
+"""Messages from the arguments that both clients take."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from explaind.v1 import explanation_pb2 as pb
+from explaind.v1 import explanation_service_pb2 as service_pb
+from explaind_client.errors import REQUEST_ID_KEY, ExplaindError, InvalidRequest, from_status
+from explaind_client.images import ImageLike, PixelArray, to_batch, to_image
+
+LatentRanking = bool | pb.LatentRankingParameters
+AnomalyScore = bool | pb.AnomalyScoreParameters
+PathMask = bool | pb.PathMaskParameters
+Metadata = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What is asked about an image. True asks for an explanation with the daemon's defaults, a message with yours;
+    none of the three: the prediction only.
+
+    model: a name that `list_models` gives. version "": the highest. top_classes 0: the scores of all classes.
+    resize: let the daemon bring a wrong size to the model's, which is an error otherwise.
+    """
+
+    model: str
+    version: str = ""
+    top_classes: int = 0
+    latent_ranking: LatentRanking = False
+    anomaly_score: AnomalyScore = False
+    path_mask: PathMask = False
+    resize: bool = False
+
+    def request(self, image: ImageLike) -> service_pb.ExplainRequest:
+        """The message for one image; raises as `to_image` does."""
+        return service_pb.ExplainRequest(
+            model=self.model,
+            model_version=self.version,
+            image=to_image(image, resize=self.resize),
+            top_classes=self.top_classes,
+            latent_ranking=pb.LatentRankingParameters() if self.latent_ranking is True else self.latent_ranking or None,
+            anomaly_score=pb.AnomalyScoreParameters() if self.anomaly_score is True else self.anomaly_score or None,
+            path_mask=pb.PathMaskParameters() if self.path_mask is True else self.path_mask or None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamItem:
+    """The answer to one item of a stream: exactly one of response and error."""
+
+    item_id: str
+    response: service_pb.ExplainResponse | None = None
+    error: ExplaindError | None = None
+
+
+def stream_item(answer: service_pb.StreamExplainResponse, request_id: str) -> StreamItem:
+    if answer.WhichOneof("result") == "error":
+        return StreamItem(item_id=answer.item_id, error=from_status(answer.error, request_id=request_id))
+    return StreamItem(item_id=answer.item_id, response=answer.response)
+
+
+def score_request(
+    images: Sequence[ImageLike] | PixelArray,
+    *,
+    model: str,
+    version: str,
+    resize: bool,
+    parameters: pb.AnomalyScoreParameters | None,
+) -> service_pb.ScoreAnomaliesRequest:
+    batch, encoded = to_batch(images)
+    return service_pb.ScoreAnomaliesRequest(
+        model=model,
+        model_version=version,
+        batch=batch,
+        encoded=None if batch is not None else service_pb.EncodedImages(images=encoded),
+        resize=resize,
+        parameters=parameters,
+    )
+
+
+def call_metadata(extra: Metadata, request_id: str) -> tuple[str, Metadata]:
+    """(request id, metadata). One id a logical call: gRPC sends the same metadata with every attempt."""
+    request_id = request_id or uuid.uuid4().hex
+    if len(request_id) > 128 or not (request_id.isascii() and request_id.isprintable()):
+        raise InvalidRequest(
+            "A request id has at most 128 printable ASCII characters.", metadata={"field": REQUEST_ID_KEY}
+        )
+    return request_id, (*extra, (REQUEST_ID_KEY, request_id))
