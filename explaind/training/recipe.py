@@ -70,13 +70,19 @@ class SpaceRecipe(FitRecipe):
 
 
 class ReferenceRecipe(_Section):
-    """Thresholds and sample sizes of the reference statistics (DESIGN §3.1)."""
+    """Thresholds and sample sizes of the reference statistics (DESIGN §3.1).
+
+    images: of the training set, for bins and class norms; too few leave outer bins empty. forest_images: of those,
+    for the forests; fidelity rises slowly with them, time fast. sobol_samples: base samples of the global indices,
+    (D + 2) decodings each.
+    """
 
     minimum_kl: Annotated[float, Field(ge=0)] = 0.1
     minimum_visible_effect: Annotated[float, Field(ge=0)] = 0.02
-    images: Positive = 20000
+    images: Positive = 55000
+    forest_images: Positive = 20000
     samples_per_image: Positive = 8
-    sobol_samples: Positive = 4096
+    sobol_samples: Positive = 2048
     forest_trees: Annotated[tuple[Positive, ...], Field(min_length=1, strict=False)] = (25, 50, 100)
     served_trees: Annotated[int, Field(ge=1, le=50)] = 50
     served_leaves: Annotated[int, Field(ge=2, le=500)] = 500

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from explaind.backends.torch_networks import build, build_encoder
+from explaind.bundles import reference as reference_file
 from explaind.errors import ConfigurationError
 from explaind.training.architectures import AUTOENCODERS, CLASSIFIERS, AutoencoderTable, ClassifierTable
 from explaind.training.datasets import ImageSet, Splits, load_splits
@@ -19,6 +21,7 @@ from explaind.training.fit import FitResult, batches_of, deterministic, fit
 from explaind.training.objectives import CrossEntropy, Elbo, Objective, Vae
 from explaind.training.progress import Reporter, figures, reporting
 from explaind.training.recipe import ClassifierRecipe, FitRecipe, Recipe, SpaceRecipe, digest_of, load_recipe
+from explaind.training.reference import build_reference
 from explaind.training.trained import (
     CLASSIFIER,
     JUDGE,
@@ -34,7 +37,10 @@ from explaind.training.trained import (
     table_json,
 )
 
-__all__ = ["Trained", "load_trained", "train", "train_networks"]
+__all__ = ["REFERENCE", "Trained", "load_trained", "reference_record", "train", "train_networks"]
+
+REFERENCE = "reference.npz"
+REFERENCE_RECORD = "reference.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +67,11 @@ def train(
     fresh: bool = False,
     download: bool = False,
 ) -> Path:
-    """Fits all networks of the recipe and returns the run folder `runs/<name>`.
+    """Fits all networks of the recipe, takes the reference statistics and returns the run folder `runs/<name>`.
 
     recipe_path: a recipe.toml or the bundle folder that has one. data: folder of the data sets. fresh: fit again
     what is finished. download: let torchvision fetch a data set that is not in `data`.
+    The folder then loads with `load_trained` and `bundles.reference.load(run / "reference.npz")`.
     Raises RecipeInvalid, DataSetInvalid, or ConfigurationError where the run folder cannot be written.
     """
     recipe = load_recipe(recipe_path)
@@ -73,9 +80,12 @@ def train(
     try:
         run.mkdir(parents=True, exist_ok=True)
         with reporting() as reporter:
-            train_networks(recipe, splits, run, reporter, fresh=fresh)
-    except PermissionError as exc:
-        raise ConfigurationError(f"The folder {run} cannot be written; choose another or change its rights.") from exc
+            trained = train_networks(recipe, splits, run, reporter, fresh=fresh)
+            _take_reference(recipe, trained, splits, data, run, reporter)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"The run folder {run} cannot be written ({exc.strerror}); free or change it, or name another."
+        ) from exc
     return run
 
 
@@ -88,6 +98,29 @@ def train_networks(recipe: Recipe, splits: Splits, run: Path, reporter: Reporter
     if recipe.judge is not None:
         _train_classifier(session, JUDGE, recipe.judge)
     return load_trained(run)
+
+
+def _take_reference(
+    recipe: Recipe, trained: Trained, splits: Splits, data: Path, run: Path, reporter: Reporter
+) -> None:
+    """Skipped where the statistics in the folder are of these networks and this recipe."""
+    weights = {name: record.digest for name, record in trained.records.items()}
+    digest = digest_of({"recipe": recipe.model_dump(mode="json"), "networks": weights})
+    if reference_record(run).get("digest") == digest and (run / REFERENCE).exists():
+        return
+    built = build_reference(recipe, trained, splits, data, reporter)
+    reference_file.save(run / REFERENCE, built.reference)
+    record = {"digest": digest, "figures": built.figures}
+    (run / REFERENCE_RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def reference_record(run: Path) -> dict[str, Any]:
+    """`digest` and `figures` (by latent space: used latents, both forests' fidelity); empty where there are none."""
+    try:
+        record: dict[str, Any] = json.loads((run / REFERENCE_RECORD).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record
 
 
 def _train_classifier(session: _Session, name: str, recipe: ClassifierRecipe) -> None:
@@ -168,14 +201,14 @@ def _seed(recipe: Recipe, name: str) -> int:
 
 
 def _digest(session: _Session, name: str, recipe: FitRecipe, table: ClassifierTable | AutoencoderTable) -> str:
-    """Everything that decides the weights on one machine."""
+    """Everything that decides the weights on one machine, and nothing else: roles may change without a new fit."""
     return digest_of(
         {
             "name": name,
             "seed": session.recipe.seed,
             "threads": session.recipe.threads,
             "images": session.data_digest,
-            "fit": recipe.model_dump(mode="json"),
+            "fit": recipe.model_dump(mode="json", exclude={"roles", "likelihood_weight"}),
             "table": table_json(table),
         }
     )

@@ -129,7 +129,7 @@ def load_trained(run: Path) -> Trained:
     Raises BundleInvalid where the classifier has not been trained there or a file is damaged.
     """
     _required(run, CLASSIFIER)
-    names = sorted(path.stem for path in run.glob("*.json"))
+    names = sorted(path.stem for path in run.glob("*.safetensors"))
     records = {name: record for name in names if (record := load_record(run, name)) is not None}
     spaces = {name: load_space(run, name) for name, record in records.items() if "trunk" in record.table}
     return Trained(

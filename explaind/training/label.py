@@ -1,0 +1,101 @@
+"""`explaind label`: shows what every used latent does and writes down the names a person gives (DESIGN §3.1, §5)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from explaind.bundles import labels
+from explaind.errors import BundleInvalid, ConfigurationError
+from explaind.explanations import traversal
+from explaind.explanations.models import Autoencoder, Decoder
+from explaind.explanations.types import Factor, FloatArray, LabelConfidence, RankingReference
+from explaind.training.datasets import ImageSet, as_floats
+from explaind.training.trained import SpaceNetworks, Trained
+
+_CONFIDENCES = {"h": LabelConfidence.HIGH, "m": LabelConfidence.MEDIUM, "l": LabelConfidence.LOW}
+
+
+def draw_traversals(
+    decoder: Decoder, centers: FloatArray, reference: RankingReference, path: Path, *, title: str = ""
+) -> None:
+    """One PNG: a row for each used latent (`z3`, its mean KL), and in it, for each of centers (n, D), the latent's
+    traversal over [−3, 3] with the others held at that center. Grey images only in their first channel."""
+    dimensions = [int(index) for index in np.flatnonzero(reference.used)]
+    if not dimensions:
+        raise BundleInvalid("No latent of this space is used, so there is nothing to draw; train it longer.")
+    rows = [_row(decoder, centers, dimension) for dimension in dimensions]
+    gap = np.ones((4, rows[0].shape[1]))
+    picture = np.concatenate([part for row in rows for part in (row, gap)])
+    names = [f"z{index}  {reference.mean_kl[index]:.2f} nat" for index in dimensions]
+    _save(picture, names, len(rows[0]) + len(gap), path, title)
+
+
+def _row(decoder: Decoder, centers: FloatArray, dimension: int) -> NDArray[np.float64]:
+    """(lines of H, S·W): the traversal about every center, one below the other."""
+    codes = np.concatenate([traversal.codes(center, [dimension])[0] for center in centers])
+    images = decoder.decode(codes)[:, 0].astype(np.float64)
+    lines = images.reshape(len(centers), traversal.STEPS, *images.shape[1:])
+    return np.concatenate([np.concatenate(list(line), axis=1) for line in lines])
+
+
+def _save(picture: NDArray[np.float64], names: Sequence[str], pitch: int, path: Path, title: str) -> None:
+    height, width = picture.shape
+    figure = Figure(figsize=(width / 50 + 1.6, height / 50 + 0.6), dpi=100, layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_yticks([pitch * row + pitch // 2 for row in range(len(names))], names)
+    step = width / traversal.STEPS
+    axes.set_xticks([step * (i + 0.5) for i in range(traversal.STEPS)], [f"{value:.1f}" for value in traversal.VALUES])
+    axes.set_title(title)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Software": None})
+    except OSError as exc:
+        raise ConfigurationError(f"The picture {path} cannot be written ({exc.strerror}); name another.") from exc
+
+
+def centers_of(autoencoder: Autoencoder, images: ImageSet, classes: Sequence[int]) -> FloatArray:
+    """Where traversals start: the origin, then μ of the first image of each of `classes`: (1 + n, D)."""
+    firsts = np.array([np.flatnonzero(images.labels == index)[0] for index in classes], dtype=np.int64)
+    means, _ = autoencoder.encode(as_floats(images.images[firsts]))
+    return np.concatenate([np.zeros((1, means.shape[1]), np.float32), means])
+
+
+def encoder_digest(space: SpaceNetworks) -> str:
+    """The digest that labels.toml carries for this encoder."""
+    return labels.encoder_digest({name: value.numpy() for name, value in space.encoder.state_dict().items()})
+
+
+def ask(reference: RankingReference, answer: Callable[[str], str]) -> tuple[Factor, ...]:
+    """Asks for a name and a confidence of every used latent; an empty name leaves it `z17`.
+
+    answer: shows a question and returns what was typed.
+    """
+    factors = []
+    for index in (int(i) for i in np.flatnonzero(reference.used)):
+        if name := answer(f"z{index}: what does it change? (empty: unnamed) ").strip():
+            factors.append(Factor(dimensions=(index,), label=name, confidence=_ask_confidence(index, answer)))
+    return tuple(factors)
+
+
+def _ask_confidence(index: int, answer: Callable[[str], str]) -> LabelConfidence:
+    while True:
+        typed = answer(f"z{index}: how sure? high, medium or low ").strip().lower()
+        if confidence := _CONFIDENCES.get(typed[:1]):
+            return confidence
+
+
+def write_labels(path: Path, trained: Trained, factors: dict[str, tuple[Factor, ...]]) -> None:
+    """Writes labels.toml for these encoders; spaces that are not named in `factors` keep what the file says."""
+    spaces = labels.parse_labels(path)
+    for name, named in factors.items():
+        spaces[name] = labels.SpaceLabels(encoder_digest(trained.spaces[name]), named)
+    try:
+        path.write_text(labels.format_labels(spaces), encoding="utf-8")
+    except OSError as exc:
+        raise ConfigurationError(f"The labels {path} cannot be written ({exc.strerror}).") from exc
