@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from explaind.backends.torchserve_batch import answer_batch
+from explaind.backends.torchserve_batch import answer_batch, warm
 from explaind.backends.torchserve_networks import prepare_torch, vae_operations
 
 
@@ -21,6 +21,7 @@ class VaeHandler:
         properties = context.system_properties
         device = prepare_torch(context.model_yaml_config or {}, properties.get("gpu_id"))
         self._operations = vae_operations(Path(properties["model_dir"]), device)
+        warm(self._operations)
 
     def handle(self, data: Sequence[Mapping[str, Any]] | None, context: Any) -> list[bytes]:
         """data: one `input` map a request → one payload a request (explaind.backends.torchserve_payload)."""
