@@ -111,7 +111,7 @@ def _divide(images: ImageSet, count: int, seed: int, name: str) -> tuple[ImageSe
 
 def _read(path: Path, keys: tuple[str, ...]) -> dict[str, NDArray[np.generic]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             return {key: archive[key] for key in keys}
     except FileNotFoundError as exc:
         raise DataSetInvalid(

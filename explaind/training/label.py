@@ -76,11 +76,13 @@ def ask(reference: RankingReference, answer: Callable[[str], str]) -> tuple[Fact
 
     answer: shows a question and returns what was typed.
     """
-    factors = []
-    for index in (int(i) for i in np.flatnonzero(reference.used)):
-        if name := answer(f"z{index}: what does it change? (empty: unnamed) ").strip():
-            factors.append(Factor(dimensions=(index,), label=name, confidence=_ask_confidence(index, answer)))
-    return tuple(factors)
+    asked = (_ask_factor(int(index), answer) for index in np.flatnonzero(reference.used))
+    return tuple(factor for factor in asked if factor is not None)
+
+
+def _ask_factor(index: int, answer: Callable[[str], str]) -> Factor | None:
+    name = answer(f"z{index}: what does it change? (empty: unnamed) ").strip()
+    return Factor(dimensions=(index,), label=name, confidence=_ask_confidence(index, answer)) if name else None
 
 
 def _ask_confidence(index: int, answer: Callable[[str], str]) -> LabelConfidence:

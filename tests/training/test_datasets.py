@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from explaind.errors import DataSetInvalid
+from explaind.training.datasets import as_floats, load_images, load_letters, load_splits, split_families
+from explaind.training.recipe import DataRecipe
+
+RECIPE = DataRecipe(set="mnist", validation=100, calibration=120)
+
+
+def test_the_four_parts_are_disjoint_and_whole(data: Path) -> None:
+    splits = load_splits(RECIPE, data)
+    assert [len(part) for part in (splits.train, splits.validation, splits.calibration, splits.evaluation)] == [
+        500, 100, 120, 80,
+    ]  # fmt: skip
+    train, test = load_images("mnist", data)
+    for whole, parts in ((train, (splits.train, splits.validation)), (test, (splits.calibration, splits.evaluation))):
+        together = np.concatenate([part.images for part in parts])
+        assert sorted(image.tobytes() for image in together) == sorted(image.tobytes() for image in whole.images)
+
+
+def test_the_division_is_random_but_seeded(data: Path) -> None:
+    first, again = load_splits(RECIPE, data), load_splits(RECIPE, data)
+    other = load_splits(DataRecipe(set="mnist", validation=100, calibration=120, split_seed=9), data)
+    assert np.array_equal(first.calibration.images, again.calibration.images)
+    assert not np.array_equal(first.calibration.images, other.calibration.images)
+
+
+def test_images_are_channels_first_bytes(data: Path) -> None:
+    train, _ = load_images("mnist", data)
+    assert train.images.shape == (600, 1, 28, 28)
+    assert train.images.dtype == np.uint8
+    floats = as_floats(train.images)
+    assert floats.dtype == np.float32
+    assert 0.0 <= floats.min() < floats.max() <= 1.0
+
+
+def test_letters_are_divided_by_family(data: Path) -> None:
+    letters = load_letters(data)
+    fitting, scoring = split_families(letters, seed=1)
+    assert len(fitting) + len(scoring) == 60
+    shared = {image.tobytes() for image in fitting.images} & {image.tobytes() for image in scoring.images}
+    assert not shared
+    assert len(fitting) % 5 == 0  # five images a family
+
+
+def test_a_missing_archive_says_where_to_look(tmp_path: Path) -> None:
+    with pytest.raises(DataSetInvalid, match="EXPLAIND_DATA"):
+        load_images("mnist", tmp_path)
+
+
+@pytest.mark.parametrize("length", [0, 100, 20000])
+def test_a_truncated_archive_is_damaged(data: Path, tmp_path: Path, length: int) -> None:
+    (tmp_path / "mnist.npz").write_bytes((data / "mnist.npz").read_bytes()[:length])
+    with pytest.raises(DataSetInvalid, match="is damaged"):
+        load_images("mnist", tmp_path)
+
+
+def test_an_archive_without_a_key_names_it(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mnist.npz", x_train=np.zeros((3, 28, 28), np.uint8))
+    with pytest.raises(DataSetInvalid, match="no array y_train"):
+        load_images("mnist", tmp_path)
+
+
+def test_floats_and_unequal_lengths_are_damaged(tmp_path: Path) -> None:
+    arrays = {"x_train": np.zeros((3, 28, 28)), "y_train": np.zeros(3, np.uint8)}
+    np.savez(tmp_path / "mnist.npz", **arrays, x_test=arrays["x_train"], y_test=arrays["y_train"])  # type: ignore[arg-type]
+    with pytest.raises(DataSetInvalid, match="float64"):
+        load_images("mnist", tmp_path)
+    arrays = {"x_train": np.zeros((3, 28, 28), np.uint8), "y_train": np.zeros(2, np.uint8)}
+    np.savez(tmp_path / "mnist.npz", **arrays, x_test=arrays["x_train"], y_test=arrays["y_train"])  # type: ignore[arg-type]
+    with pytest.raises(DataSetInvalid, match="3 images and 2 labels"):
+        load_images("mnist", tmp_path)
+
+
+def test_more_images_than_there_are_cannot_be_kept_back(data: Path) -> None:
+    with pytest.raises(DataSetInvalid, match="600 cannot be kept back"):
+        load_splits(DataRecipe(set="mnist", validation=600), data)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from explaind.errors import RecipeInvalid
+from explaind.training.recipe import load_recipe
+
+SHIPPED = Path(__file__).parents[2] / "model_store" / "mnist"
+
+
+def _changed(folder: Path, old: str, new: str) -> Path:
+    text = (SHIPPED / "recipe.toml").read_text(encoding="utf-8")
+    assert old in text
+    path = folder / "recipe.toml"
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+    return path
+
+
+def test_the_shipped_recipe_loads_from_its_folder() -> None:
+    recipe = load_recipe(SHIPPED)
+    assert recipe.space_with_role("morphing") == "morphing"
+    assert recipe.space_with_role("ranking") == "ranking"
+    assert recipe.data.validation == recipe.data.calibration == 5000
+
+
+def test_comments_and_order_leave_the_digest_alone(tmp_path: Path) -> None:
+    before = load_recipe(SHIPPED).digest()
+    assert load_recipe(_changed(tmp_path, "[data]", "# a remark\n[data]")).digest() == before
+    assert load_recipe(_changed(tmp_path, "threads = 2", "threads = 1")).digest() != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ("[judge]", "[judge]\npatiense = 3", "judge.patiense"),
+        ('architecture = "pm_mnist_vae"', 'architecture = "pm_vae"', "spaces.morphing.architecture"),
+        ('set = "mnist"', 'set = "cifar100"', "data.set"),
+        ('outliers = ["letters"]', 'outliers = ["noise"]', "anomaly.outliers"),
+        ("threads = 2", "threads = 0", "threads"),
+        ("learning_rate = 1e-3", 'learning_rate = "fast"', "classifier.learning_rate"),
+    ],
+)
+def test_what_is_wrong_is_named_with_key_and_line(tmp_path: Path, old: str, new: str, key: str) -> None:
+    path = _changed(tmp_path, old, new)
+    with pytest.raises(RecipeInvalid) as caught:
+        load_recipe(path)
+    assert key in caught.value.message
+    line = int(caught.value.metadata["line"])
+    assert f"line {line}" in caught.value.message
+    assert key.split(".")[-1] in path.read_text(encoding="utf-8").splitlines()[line - 1]
+
+
+def test_a_missing_key_names_its_section(tmp_path: Path) -> None:
+    with pytest.raises(RecipeInvalid, match=r"spaces\.ranking\.architecture is missing"):
+        load_recipe(_changed(tmp_path, 'architecture = "small_mnist_vae"', ""))
+
+
+def test_a_role_belongs_to_one_space(tmp_path: Path) -> None:
+    with pytest.raises(RecipeInvalid, match="role morphing belongs to more than one space"):
+        load_recipe(_changed(tmp_path, 'roles = ["ranking"]', 'roles = ["morphing"]'))
+
+
+def test_text_that_is_not_toml_is_refused_with_its_line(tmp_path: Path) -> None:
+    with pytest.raises(RecipeInvalid, match=r"is not TOML.*line"):
+        load_recipe(_changed(tmp_path, "[data]", "[data"))
+
+
+def test_a_folder_without_a_recipe_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RecipeInvalid, match=r"There is no recipe .*recipe\.toml"):
+        load_recipe(tmp_path)
