@@ -1,0 +1,104 @@
+"""The fast path: a bundle's ONNX graphs in this process, gradients too (DESIGN §4). Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from explaind.backends import networks as tables
+from explaind.backends.arrays import checked, in_chunks
+from explaind.backends.bundle_models import BundleModels
+from explaind.backends.networks import Networks
+from explaind.backends.onnx_sessions import Device, Session
+from explaind.errors import BundleInvalid
+from explaind.explanations.models import FloatArray
+
+
+class OnnxClassifier:
+    def __init__(self, session: Session, networks: Networks) -> None:
+        self._session = session
+        self._image_shape = networks.image_shape
+
+    def logits(self, images: FloatArray) -> FloatArray:
+        """images (B, C, H, W) in [0, 1] → logits (B, K)."""
+        (logits,) = in_chunks(self._session.run, [checked("images", images, self._image_shape)])
+        return logits
+
+
+class OnnxClassifierGradient:
+    def __init__(self, session: Session, networks: Networks) -> None:
+        self._session = session
+        self._image_shape, self._classes = networks.image_shape, networks.classes
+
+    def probability_gradient(self, images: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """images (B, C, H, W), weights (B, K) → gradient (B, C, H, W) of Σ_k w_k·p_k(x), probabilities (B, K)."""
+        arrays = [checked("images", images, self._image_shape), checked("weights", weights, (self._classes,))]
+        gradient, probabilities = in_chunks(self._session.run, arrays)
+        return gradient, probabilities
+
+
+class OnnxAutoencoder:
+    def __init__(self, encoder: Session, decoder: Session, networks: Networks, space: str) -> None:
+        self._encoder, self._decoder = encoder, decoder
+        self._image_shape, self._latents = networks.image_shape, networks.spaces[space].latents
+
+    def encode(self, images: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """images (B, C, H, W) → mean μ(x) and deviation σ(x), each (B, D)."""
+        mean, deviation = in_chunks(self._encoder.run, [checked("images", images, self._image_shape)])
+        return mean, deviation
+
+    def decode(self, codes: FloatArray) -> FloatArray:
+        """codes (B, D) → images (B, C, H, W) in [0, 1]."""
+        (images,) = in_chunks(self._decoder.run, [checked("codes", codes, (self._latents,))])
+        return images
+
+
+class OnnxMorphGradient:
+    def __init__(self, session: Session, networks: Networks, space: str) -> None:
+        self._session = session
+        self._latents, self._classes = networks.spaces[space].latents, networks.classes
+
+    def logit_gradient(self, codes: NDArray[Any], weights: NDArray[Any]) -> tuple[FloatArray, FloatArray]:
+        """codes (B, D), weights (B, K) → gradient (B, D) of Σ_k w_k·l_k(dec(z)), logits (B, K) of dec(z)."""
+        arrays = [checked("codes", codes, (self._latents,)), checked("weights", weights, (self._classes,))]
+        gradient, logits = in_chunks(self._session.run, arrays)
+        return gradient, logits
+
+
+def open_bundle(folder: Path, *, threads: int = 1, device: Device = "auto") -> BundleModels:
+    """Opens the graphs that `networks.json` lists.
+
+    threads: of one computation. Too many fight for cores with other requests, too few make a large batch slow.
+    device: `auto` takes CUDA where the driver shows a device, else the CPU; the log says once which.
+    Raises BundleInvalid for a missing or malformed file, BackendUnavailable where onnxruntime fails.
+    """
+    networks = tables.read(folder)
+    if tables.CLASSIFIER_GRAPH not in networks.graphs:
+        raise BundleInvalid(f"{folder} lists no {tables.CLASSIFIER_GRAPH}, so the onnx backend cannot serve it.")
+    sessions = {name: Session(folder / name, threads=threads, device=device) for name in networks.graphs}
+    return _models(networks, sessions)
+
+
+def _models(networks: Networks, sessions: dict[str, Session]) -> BundleModels:
+    gradient = sessions.get(tables.GRADIENT_GRAPH)
+    classifier = sessions[tables.CLASSIFIER_GRAPH]
+    return BundleModels(
+        backend="onnx",
+        classifier=OnnxClassifier(classifier, networks),
+        classifier_gradient=OnnxClassifierGradient(gradient, networks) if gradient else None,
+        autoencoders={
+            space: OnnxAutoencoder(
+                sessions[tables.encoder_graph(space)], sessions[tables.decoder_graph(space)], networks, space
+            )
+            for space in networks.spaces
+            if {tables.encoder_graph(space), tables.decoder_graph(space)} <= sessions.keys()
+        },
+        morph_gradients={
+            space: OnnxMorphGradient(sessions[tables.morph_graph(space)], networks, space)
+            for space in networks.spaces
+            if tables.morph_graph(space) in sessions
+        },
+        device=classifier.device,
+    )

@@ -1,0 +1,130 @@
+"""onnxruntime sessions: which device, how many threads, and onnxruntime's exceptions made ours."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import onnxruntime
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as foreign
+
+from explaind.errors import BackendUnavailable, BundleInvalid
+from explaind.explanations.models import FloatArray
+
+Device = Literal["auto", "cpu", "cuda"]
+Providers = list[str | tuple[str, dict[str, Any]]]
+
+ARENA_ROWS = 64
+"""Batches above this give their scratch memory back; smaller ones keep it, for speed."""
+_ERRORS_ONLY = 3
+ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = tuple(
+    value for value in vars(foreign).values() if isinstance(value, type) and issubclass(value, Exception)
+)
+_DEVICE_ERRORS = {"EPFail", "DeviceReset"}  # of the machine, not of the file
+FOREIGN_ERRORS: tuple[type[Exception], ...] = (*ONNXRUNTIME_ERRORS, RuntimeError, ValueError, MemoryError)
+
+_log = logging.getLogger(__name__)
+
+
+class Session:
+    """One graph. `run` may be called from several threads at once."""
+
+    def __init__(self, path: Path, *, threads: int, device: Device = "auto") -> None:
+        self._name = path.name
+        with _opening(path):
+            self._session = onnxruntime.InferenceSession(str(path), _options(threads), providers=providers(device))
+        self.device = "CUDA" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "CPU"
+        self._inputs = tuple(value.name for value in self._session.get_inputs())
+        _say_once(self.device)
+
+    def run(self, *arrays: NDArray[Any]) -> list[FloatArray]:
+        """The outputs in the graph's order, for inputs in the graph's order. Raises BackendUnavailable."""
+        feeds = dict(zip(self._inputs, arrays, strict=True))
+        with running(self._name):
+            outputs: list[FloatArray] = self._session.run(None, feeds, self._run_options(len(arrays[0])))
+        return outputs
+
+    def _run_options(self, rows: int) -> Any:
+        return _shrinking() if rows > ARENA_ROWS and self.device == "CPU" else None
+
+
+@contextmanager
+def running(graph: str) -> Iterator[None]:
+    """What onnxruntime raises becomes BackendUnavailable, so that the next backend can serve."""
+    try:
+        yield
+    except FOREIGN_ERRORS as exc:
+        raise BackendUnavailable(
+            f"The onnx backend failed in {graph}: {exc}. Another backend may serve; see the log.",
+            metadata={"backend": "onnx", "graph": graph},
+        ) from exc
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    if not path.is_file():
+        raise BundleInvalid(f"{path} is missing: copy the bundle again or build it with `explaind train`.")
+    with running(path.name):
+        try:
+            yield
+        except ONNXRUNTIME_ERRORS as exc:
+            if type(exc).__name__ in _DEVICE_ERRORS:
+                raise
+            raise BundleInvalid(
+                f"{path}, or the weights beside it, cannot be read by onnxruntime ({exc}): "
+                "copy the bundle again or build it with `explaind train`."
+            ) from exc
+
+
+def providers(device: Device = "auto") -> Providers:
+    """Named explicitly: left to itself, onnxruntime warns at length where CUDA's libraries are missing."""
+    if device == "cpu" or (device == "auto" and not cuda_devices()):
+        return ["CPUExecutionProvider"]
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        raise BackendUnavailable("This onnxruntime has no CUDA provider; install onnxruntime-gpu or use the CPU.")
+    onnxruntime.preload_dlls()
+    # TF32 rounds to 10 bits, which the parity gate's 1e-4 would not survive.
+    return [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
+
+
+@functools.cache
+def cuda_devices() -> int:
+    """How many CUDA devices the driver shows; 0 without a driver."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return 0
+    return count.value
+
+
+def _options(threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = _ERRORS_ONLY
+    # A spinning thread burns a core between requests that other workers need.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    return options
+
+
+@functools.cache
+def _shrinking() -> Any:
+    options = onnxruntime.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    return options
+
+
+@functools.cache
+def _say_once(device: str) -> None:
+    _log.info("onnxruntime %s computes on %s", onnxruntime.__version__, device)

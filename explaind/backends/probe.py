@@ -1,0 +1,105 @@
+"""probe.npz: a few inputs and the answers expected to them, so that a backend proves itself before it serves."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from explaind.backends.bundle_models import BundleModels
+from explaind.errors import BackendUnavailable, BundleInvalid
+from explaind.explanations.models import FloatArray
+
+FILE_NAME = "probe.npz"
+TOLERANCE = 1e-4
+"""Largest absolute difference from PyTorch (DESIGN §4), fp32 with TF32 off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """images (B, C, H, W); weights (B, K); codes by latent space, each (B, D)."""
+
+    images: FloatArray
+    weights: FloatArray
+    codes: Mapping[str, FloatArray]
+
+
+def questions(models: BundleModels, images: FloatArray, classes: int, seed: int = 0) -> Questions:
+    """Codes lie between the images' own and the prior's, where morphs walk; weights are normal. Seeded."""
+    generator = np.random.default_rng(seed)
+    weights = generator.standard_normal((len(images), classes)).astype(np.float32)
+    codes = {}
+    for name, autoencoder in models.autoencoders.items():
+        mean, _ = autoencoder.encode(images)
+        noise = generator.standard_normal(mean.shape)
+        codes[name] = (mean + noise * generator.uniform(0, 1, (len(images), 1))).astype(np.float32)
+    return Questions(images, weights, codes)
+
+
+def answers(models: BundleModels, asked: Questions) -> dict[str, FloatArray]:
+    """All outputs that the models have, by `<graph>.<output>`."""
+    found = {"classifier.logits": models.classifier.logits(asked.images)}
+    if models.classifier_gradient is not None:
+        gradient, probabilities = models.classifier_gradient.probability_gradient(asked.images, asked.weights)
+        found |= {"classifier_gradient.gradient": gradient, "classifier_gradient.probabilities": probabilities}
+    for name, autoencoder in models.autoencoders.items():
+        mean, deviation = autoencoder.encode(asked.images)
+        found |= {f"{name}_encoder.mean": mean, f"{name}_encoder.deviation": deviation}
+        found[f"{name}_decoder.images"] = autoencoder.decode(asked.codes[name])
+    for name, morph in models.morph_gradients.items():
+        gradient, logits = morph.logit_gradient(asked.codes[name], asked.weights)
+        found |= {f"{name}_morph_gradient.gradient": gradient, f"{name}_morph_gradient.logits": logits}
+    return found
+
+
+def worst_differences(found: Mapping[str, FloatArray], expected: Mapping[str, FloatArray]) -> dict[str, float]:
+    """Largest absolute difference by graph, over what was found; infinite where a value is no number."""
+    worst: dict[str, float] = {}
+    for key, array in found.items():
+        graph = key.rpartition(".")[0]
+        difference = float(np.abs(array.astype(np.float64) - expected[key]).max())
+        worst[graph] = max(worst.get(graph, 0.0), difference if np.isfinite(difference) else np.inf)
+    return worst
+
+
+def write(folder: Path, asked: Questions, expected: Mapping[str, FloatArray]) -> None:
+    """Equal content gives equal bytes: NumPy writes its archives without times, in the given order."""
+    codes = {f"codes.{name}": array for name, array in asked.codes.items()}
+    np.savez(folder / FILE_NAME, images=asked.images, weights=asked.weights, **codes, **expected)  # type: ignore[arg-type]
+
+
+def verify_probe(models: BundleModels, folder: Path) -> None:
+    """Asks the models what probe.npz asks.
+
+    Raises BundleInvalid where the file is missing or malformed, BackendUnavailable where an answer is farther than
+    TOLERANCE from PyTorch's: a backend that computes something else must not serve.
+    """
+    asked, expected = _read(folder / FILE_NAME)
+    try:
+        worst = worst_differences(answers(models, asked), expected)
+    except KeyError as exc:
+        raise BundleInvalid(f"{folder / FILE_NAME} has no answers for {exc.args[0]}: build the bundle again.") from exc
+    for graph, difference in worst.items():
+        if not difference <= TOLERANCE:
+            raise BackendUnavailable(
+                f"The {models.backend} backend computes {graph} of {folder} wrongly: {difference:.2g} from PyTorch, "
+                f"at most {TOLERANCE:g} is allowed. Use another backend or build the bundle on this machine.",
+                metadata={"backend": models.backend, "graph": graph, "difference": f"{difference:.3g}"},
+            )
+
+
+def _read(path: Path) -> tuple[Questions, dict[str, FloatArray]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays: dict[str, FloatArray] = dict(archive)
+        images, weights = arrays.pop("images"), arrays.pop("weights")
+    except FileNotFoundError as exc:
+        raise BundleInvalid(f"{path} is missing: copy the bundle again or build it with `explaind train`.") from exc
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as exc:
+        raise BundleInvalid(f"{path} is damaged ({exc}): copy the bundle again or build it anew.") from exc
+    codes = {key.removeprefix("codes."): arrays.pop(key) for key in list(arrays) if key.startswith("codes.")}
+    return Questions(images, weights, codes), arrays
