@@ -1,0 +1,221 @@
+"""Trained networks → a bundle folder: graphs, weights, archives, probe and manifest, all of it or nothing."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from explaind.backends import networks as tables
+from explaind.backends import onnx as onnx_backend
+from explaind.backends import probe
+from explaind.backends import torch as torch_backend
+from explaind.backends.networks import Networks, SpaceTable
+from explaind.bundles import manifest, reference
+from explaind.bundles.manifest import Manifest
+from explaind.errors import ConfigurationError
+from explaind.explanations.models import FloatArray
+from explaind.explanations.types import Reference
+from explaind.training import onnx_files, parity
+from explaind.training.archive import write_archives
+from explaind.training.gradient_graphs import Function, morph_gradient, probability_gradient, trace
+from explaind.training.trained import Trained
+
+PROBE_IMAGES = 4
+EXAMPLE_ROWS = 3  # any number from 2 on: torch takes a batch of 1 for a constant
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BundleDescription:
+    """What a bundle says of itself. roles: by latent space. recipe_digest: of the recipe it was built from.
+    calibration_size: held-out images behind the p-values, 0 without an anomaly score."""
+
+    name: str
+    version: str
+    description: str
+    class_names: tuple[str, ...]
+    roles: Mapping[str, tuple[manifest.Role, ...]]
+    recipe_digest: str
+    calibration_size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """One ONNX file: a module, its example inputs by name and the names of its outputs."""
+
+    file: str
+    module: Callable[[], nn.Module]
+    inputs: Mapping[str, Tensor]
+    outputs: tuple[str, ...]
+
+
+def export_bundle(
+    trained: Trained, folder: Path, *, description: BundleDescription, held_out: FloatArray, statistics: Reference
+) -> Manifest:
+    """Writes the bundle `folder`, replacing what was there.
+
+    held_out: images (N, C, H, W) in [0, 1], N ≥ 4, that no network was fitted on: the parity gate's. The same
+    networks, images and statistics give the same bytes on one machine.
+    Raises ParityFailed, and ConfigurationError where the model store cannot be written; either leaves `folder` as
+    it was.
+    """
+    with _single_threaded(), replacing(folder) as partial:
+        networks = _describe(trained, description)
+        tables.write(partial, networks)
+        save_file(trained.parameters(), partial / tables.WEIGHTS)
+        _write_graphs(trained, networks, partial)
+        worst = _check_and_probe(partial, networks, held_out)
+        reference.save(partial / "reference.npz", statistics)
+        write_archives(description.name, description.version, partial)
+        return _write_manifest(partial, networks, description, statistics, worst)
+
+
+def _describe(trained: Trained, description: BundleDescription) -> Networks:
+    table = trained.tables["classifier"]
+    networks = Networks(
+        image_shape=tuple(table["image_shape"]),
+        classes=table["classes"],
+        classifier=tuple(table["layers"]),
+        spaces={name: _space(trained.tables[name], description.roles[name]) for name in sorted(trained.spaces)},
+    )
+    graphs = tuple(graph.file for graph in _graphs(trained, networks))
+    return replace(networks, graphs=graphs)
+
+
+def _space(table: Mapping[str, object], roles: tuple[str, ...]) -> SpaceTable:
+    return SpaceTable(roles=roles, **{key: value for key, value in table.items() if key != "image_shape"})  # type: ignore[arg-type]
+
+
+def _graphs(trained: Trained, networks: Networks) -> list[_Graph]:
+    images = torch.rand(EXAMPLE_ROWS, *networks.image_shape, generator=torch.Generator().manual_seed(0))
+    weights = torch.ones(EXAMPLE_ROWS, networks.classes)
+    classifier = trained.classifier
+    graphs = [
+        _forward(tables.CLASSIFIER_GRAPH, classifier, {"images": images}, ("logits",)),
+        _gradient(
+            tables.GRADIENT_GRAPH, probability_gradient(classifier), (classifier,),
+            {"images": images, "weights": weights}, "probabilities",
+        ),
+    ]  # fmt: skip
+    for name, space in networks.spaces.items():
+        encoder, decoder = trained.spaces[name]
+        codes = torch.zeros(EXAMPLE_ROWS, space.latents)
+        graphs += [
+            _forward(tables.encoder_graph(name), encoder, {"images": images}, ("mean", "deviation")),
+            _forward(tables.decoder_graph(name), decoder, {"codes": codes}, ("images",)),
+        ]
+        if "morphing" in space.roles:
+            inputs = {"codes": codes, "weights": weights}
+            function = morph_gradient(decoder, classifier)
+            graphs.append(_gradient(tables.morph_graph(name), function, (decoder, classifier), inputs, "logits"))
+    return graphs
+
+
+def _forward(file: str, module: nn.Module, inputs: Mapping[str, Tensor], outputs: tuple[str, ...]) -> _Graph:
+    return _Graph(file, lambda: module, inputs, outputs)
+
+
+def _gradient(
+    file: str, function: Function, frozen: tuple[nn.Module, ...], inputs: Mapping[str, Tensor], value: str
+) -> _Graph:
+    return _Graph(file, lambda: trace(function, tuple(inputs.values()), frozen), inputs, ("gradient", value))
+
+
+def _write_graphs(trained: Trained, networks: Networks, folder: Path) -> None:
+    index = onnx_files.WeightIndex(folder / tables.WEIGHTS)
+    for graph in _graphs(trained, networks):
+        model = onnx_files.export(graph.module(), graph.inputs, graph.outputs)
+        onnx_files.write(folder / graph.file, model, index)
+
+
+def _check_and_probe(folder: Path, networks: Networks, held_out: FloatArray) -> dict[str, float]:
+    """The gate on all held-out images, and the first few of them with PyTorch's answers as the probe."""
+    exported = onnx_backend.open_bundle(folder, threads=1, device="cpu")
+    pytorch = torch_backend.open_bundle(folder, threads=1)
+    images = np.ascontiguousarray(held_out, dtype=np.float32)
+    worst = parity.check(exported, pytorch, probe.questions(pytorch, images, networks.classes))
+    asked = probe.questions(pytorch, images[:PROBE_IMAGES], networks.classes)
+    probe.write(folder, asked, probe.answers(pytorch, asked))
+    return worst
+
+
+def _write_manifest(
+    folder: Path, networks: Networks, description: BundleDescription, statistics: Reference, worst: dict[str, float]
+) -> Manifest:
+    return manifest.write(
+        folder,
+        name=description.name,
+        version=description.version,
+        description=description.description,
+        class_names=description.class_names,
+        image_shape=networks.image_shape,
+        spaces={name: (space.latents, description.roles[name]) for name, space in networks.spaces.items()},
+        parity=worst,
+        recipe_digest=description.recipe_digest,
+        explanations=_explanations(statistics),
+        calibration_size=description.calibration_size,
+    )
+
+
+def _explanations(statistics: Reference) -> list[manifest.ExplanationName]:
+    found: list[manifest.ExplanationName] = ["prediction"]
+    if statistics.rankings:
+        found.append("latent_ranking")
+    if statistics.anomaly is not None:
+        found.append("anomaly_score")
+    if statistics.morph is not None:
+        found.append("path_mask")
+    return found
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside `folder` that takes its place at the end, or leaves no trace if anything fails."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as exc:
+        raise ConfigurationError(
+            f"The folder {folder.parent} cannot be written ({exc.strerror}); choose another or change its rights."
+        ) from exc
+    try:
+        yield partial
+        _make_readable(partial)
+        _swap(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _make_readable(folder: Path) -> None:
+    """A service often runs as another user than the one who trains."""
+    folder.chmod(0o755)
+    for path in folder.iterdir():
+        path.chmod(0o644)
+
+
+def _swap(partial: Path, folder: Path) -> None:
+    """The old version steps aside first: a reader sees the old bundle, none, or the new one, never a mixture."""
+    old = folder.with_name(f"{partial.name}.old")
+    if folder.exists():
+        folder.replace(old)
+    partial.replace(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Sums in one order, whatever the machine has cores: the probe's answers must not depend on them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
