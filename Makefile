@@ -24,6 +24,8 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check-protos
+	$(BIN)/hadolint deploy/Dockerfile
+	$(BIN)/yamllint -s -c deploy/.yamllint deploy
 
 evaluate: $(VENV)/.dev ## Measure the bundle on the whole test set (needs the data sets)
 	$(BIN)/explaind evaluate model_store/mnist

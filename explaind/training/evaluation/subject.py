@@ -1,0 +1,110 @@
+"""What is evaluated: a built bundle on its serving backend, its data, and an independent judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from explaind.backends import onnx
+from explaind.backends.bundle_models import BundleModels
+from explaind.bundles import manifest as manifests
+from explaind.bundles import reference as references
+from explaind.errors import BundleInvalid
+from explaind.explanations.models import Autoencoder, MorphingModels, RankingModels
+from explaind.explanations.prediction import predict
+from explaind.explanations.types import Factor, FloatArray, MorphReference, Prediction, RankingReference, Reference
+from explaind.training.datasets import Splits, as_floats, load_splits
+from explaind.training.recipe import Recipe, load_recipe
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """name/version of the bundle in `folder`; models on ONNX, one thread."""
+
+    folder: Path
+    recipe: Recipe
+    manifest: manifests.Manifest
+    reference: Reference
+    models: BundleModels
+    splits: Splits
+    data: Path
+
+    @cached_property
+    def images(self) -> FloatArray:
+        """The evaluation half of the test set: never used to fit, to stop, or to calibrate."""
+        return as_floats(self.splits.evaluation.images)
+
+    @cached_property
+    def predictions(self) -> tuple[Prediction, ...]:
+        """Of every evaluation image."""
+        return predict(self.models.classifier, self.images)
+
+    @cached_property
+    def predicted(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return np.array([p.class_index for p in self.predictions])
+
+    @property
+    def morphing_name(self) -> str:
+        return self._space("morphing")
+
+    @property
+    def ranking_name(self) -> str:
+        return self._space("ranking")
+
+    @property
+    def autoencoder(self) -> Autoencoder:
+        return self.models.autoencoders[self.morphing_name]
+
+    def morphing_models(self) -> MorphingModels:
+        gradient = self.models.classifier_gradient
+        if gradient is None:
+            raise BundleInvalid(f"{self.folder} has no gradient graphs; nothing to evaluate a path mask with.")
+        return MorphingModels(
+            classifier=self.models.classifier,
+            classifier_gradient=gradient,
+            autoencoder=self.autoencoder,
+            morph_gradient=self.models.morph_gradients[self.morphing_name],
+        )
+
+    def ranking_models(self) -> RankingModels:
+        return RankingModels(self.models.classifier, self.models.autoencoders[self.ranking_name])
+
+    def plain_factors(self) -> tuple[Factor, ...]:
+        """The ranking space's latents without their names."""
+        return tuple(
+            Factor(dimensions=(index,), label=f"z{index}") for index in range(len(self.ranking_reference().used))
+        )
+
+    def morph_reference(self) -> MorphReference:
+        if self.reference.morph is None:
+            raise BundleInvalid(f"{self.folder} has no class norms; train it again.")
+        return self.reference.morph
+
+    def ranking_reference(self) -> RankingReference:
+        return self.reference.rankings[self.ranking_name]
+
+    def _space(self, role: manifests.Role) -> str:
+        space = self.manifest.space_with_role(role)
+        if space is None:
+            raise BundleInvalid(f"{self.folder} has no {role} space.")
+        return space.name
+
+
+def open_subject(bundle: Path, data: Path) -> Subject:
+    """bundle: the folder of a recipe, or of one version. Raises BundleInvalid, RecipeInvalid, DataSetInvalid."""
+    recipe = load_recipe(bundle)
+    folder = bundle / recipe.version
+    manifest = manifests.read(folder)
+    manifests.verify(folder, manifest)
+    return Subject(
+        folder=folder,
+        recipe=recipe,
+        manifest=manifest,
+        reference=references.load(folder / "reference.npz"),
+        models=onnx.open_bundle(folder, threads=1),
+        splits=load_splits(recipe.data, data),
+        data=data,
+    )

@@ -1,0 +1,35 @@
+"""A real explaind server for tests: its own event loop in a thread, free ports, the committed bundle."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from explaind.service.server import Server
+from explaind.settings import Settings
+
+
+@contextmanager
+def serving(settings: Settings) -> Iterator[Server]:
+    """Started, and stopped at the end without a lame-duck period."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="explaind-test-server", daemon=True)
+    thread.start()
+
+    async def build() -> Server:
+        server = Server(settings)
+        await server.start()
+        return server
+
+    try:
+        server = asyncio.run_coroutine_threadsafe(build(), loop).result(60)
+        try:
+            yield server
+        finally:
+            asyncio.run_coroutine_threadsafe(server.stop(grace_seconds=1.0), loop).result(30)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
