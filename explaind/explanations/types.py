@@ -309,7 +309,8 @@ class AnomalyBatch:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Morph:
     """z_self, z_other (D,): the path's ends. found: False → NO_MORPH_FOUND with `reason`.
-    entropy: two-class, bits, at z_other."""
+    entropy: two-class, bits, at the end that was walked to. image_is_self: the image's own code is z_self;
+    False where the image looks like `other` and the walk went to `self`."""
 
     self_class: int
     other_class: int
@@ -321,12 +322,15 @@ class Morph:
     entropy: float
     latent_distance: float
     reconstruction_agrees: bool
+    image_is_self: bool = True
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathMask:
-    """mask, attribution (H, W); images C×H×W; path (N, C, H, W) on request; gains (N−1,), entropies (N,)."""
+    """mask (as applied: Gm), attribution (H, W); images C×H×W; path (N, C, H, W) on request; gains (N−1,),
+    entropies (N,), both empty without a morph. reconstruction: the path's end at the image; other_image: the end
+    that the morph found. other_p_value: nan without a morph or a reference."""
 
     self_class: int
     other_class: int

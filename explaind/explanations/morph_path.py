@@ -1,0 +1,47 @@
+"""The path of a mask: codes from z_other to z_self, decoded and classified (DESIGN §3.4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from explaind.explanations import two_class
+from explaind.explanations.budget import Budget
+from explaind.explanations.interpolation import interpolate
+from explaind.explanations.models import MorphingModels
+from explaind.explanations.prediction import softmax
+from explaind.explanations.types import DoubleArray, FloatArray, Interpolation, Morph
+
+
+@dataclass(frozen=True, slots=True)
+class PathPoints:
+    """Points of a curve: positions (n,) in [0, 1]; images (n, C, H, W); logits (n, K)."""
+
+    positions: DoubleArray
+    images: FloatArray
+    logits: FloatArray
+
+    def probabilities(self, of: int) -> DoubleArray:
+        """p_of of each image, (n,)."""
+        return softmax(self.logits)[:, of]
+
+    def entropies(self, first: int, second: int) -> DoubleArray:
+        """Over {first, second}, (n,) in bits."""
+        return two_class.entropy(self.logits, first, second)
+
+
+class MorphPath:
+    """The curve from z_other (position 0) to z_self (position 1), for whoever needs points of it."""
+
+    def __init__(self, models: MorphingModels, morph: Morph, kind: Interpolation, budget: Budget) -> None:
+        self._models, self._kind, self._budget = models, kind, budget
+        self._ends = morph.z_other, morph.z_self
+
+    def points(self, positions: DoubleArray) -> PathPoints:
+        """positions (n,) in [0, 1] → decoded and classified. Raises Cancelled."""
+        codes = interpolate(*self._ends, positions, self._kind)
+        self._budget.raise_if_cancelled()
+        images = self._models.autoencoder.decode(np.ascontiguousarray(codes, dtype=np.float32))
+        self._budget.raise_if_cancelled()
+        return PathPoints(positions=positions, images=images, logits=self._models.classifier.logits(images))

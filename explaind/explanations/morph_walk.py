@@ -1,0 +1,102 @@
+"""The loop both morph solvers share: gradient, stop test, step, until the goal, the cap or the deadline.
+
+The gradient call returns the logits of the codes it was given, and row 0 is the code itself, so the stop test
+costs no call of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+
+from explaind.explanations import two_class
+from explaind.explanations.budget import Budget
+from explaind.explanations.models import MorphGradient
+from explaind.explanations.types import DoubleArray, FloatArray
+
+MASK_RESERVE = 0.15  # seconds a morph leaves of a deadline for the mask that follows
+
+
+class Stop(StrEnum):
+    REACHED = "reached"
+    STEPS_SPENT = "steps spent"
+    DEADLINE = "deadline"
+    FLAT = "flat"
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """target: the class to reach; rival: the one left behind; class_count: K; threshold: two-class entropy, bits."""
+
+    target: int
+    rival: int
+    class_count: int
+    threshold: float
+
+    def is_top(self, logits: FloatArray) -> bool:
+        return int(np.argmax(logits)) == self.target
+
+    def entropy(self, logits: FloatArray) -> float:
+        return float(two_class.entropy(logits, self.target, self.rival))
+
+    def reached(self, logits: FloatArray) -> bool:
+        """Target over rival, sure of it, and first of all classes. (DESIGN §3.3)"""
+        return self.is_top(logits) and self.entropy(logits) < self.threshold
+
+
+class Stepper(Protocol):
+    """One solver's rule; `steps`: its own cap."""
+
+    steps: int
+
+    def batch(self, code: DoubleArray) -> DoubleArray:
+        """code (D,) → codes (B, D) whose gradients are wanted; row 0 is `code`."""
+        ...
+
+    def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray | None:
+        """gradient (B, D) of the target's logit → the next code (D,), or None where it is flat."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Where a walk ended: code (D,), the logits (K,) it decodes to, how many steps, and why."""
+
+    code: DoubleArray
+    logits: FloatArray
+    steps: int
+    stop: Stop
+
+
+def walk(
+    gradient: MorphGradient, start: DoubleArray, goal: Goal, stepper: Stepper, limit: int | None, budget: Budget
+) -> Walk:
+    """start (D,) → the first code that reaches the goal, or the last one. Raises Cancelled."""
+    code, cap = start, stepper.steps if limit is None else limit
+    for steps in range(cap + 1):
+        budget.raise_if_cancelled()
+        slopes, logits = _slopes(gradient, stepper.batch(code), goal)
+        stop = _stop(goal, logits[0], steps, cap, budget)
+        following = None if stop else stepper.advance(code, slopes, float(logits[0, goal.target]))
+        if following is None:
+            return Walk(code=code, logits=logits[0], steps=steps, stop=stop or Stop.FLAT)
+        code = following
+    raise AssertionError("the cap ends the walk")
+
+
+def _slopes(gradient: MorphGradient, codes: DoubleArray, goal: Goal) -> tuple[DoubleArray, FloatArray]:
+    weights = np.zeros((len(codes), goal.class_count), np.float32)
+    weights[:, goal.target] = 1.0
+    slopes, logits = gradient.logit_gradient(np.ascontiguousarray(codes, dtype=np.float32), weights)
+    return slopes.astype(np.float64), logits
+
+
+def _stop(goal: Goal, logits: FloatArray, steps: int, cap: int, budget: Budget) -> Stop | None:
+    if goal.reached(logits):
+        return Stop.REACHED
+    if steps >= cap:
+        return Stop.STEPS_SPENT
+    return Stop.DEADLINE if budget.nearly_spent(MASK_RESERVE) else None

@@ -1,0 +1,115 @@
+"""The nearest natural counterpart of an image in another class: a walk in latent space [PM], DESIGN §3.3."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from explaind.explanations import morph_start, path_mask_parameters
+from explaind.explanations.budget import Budget
+from explaind.explanations.models import MorphingModels
+from explaind.explanations.morph_reference_solver import LikelihoodDescent
+from explaind.explanations.morph_start import MorphStart
+from explaind.explanations.morph_walk import Goal, Stepper, Stop, Walk, walk
+from explaind.explanations.smoothed_flow import SmoothedFlow
+from explaind.explanations.types import (
+    FloatArray,
+    Morph,
+    MorphReference,
+    PathMaskParameters,
+    Prediction,
+    Solver,
+)
+
+
+def morph(
+    models: MorphingModels,
+    reference: MorphReference,
+    image: FloatArray,
+    parameters: PathMaskParameters,
+    *,
+    prediction: Prediction,
+    budget: Budget | None = None,
+) -> Morph:
+    """image: float32 (C, H, W) in [0, 1], `prediction` its own → the two ends of a path between the classes.
+
+    The image's code is z_self and the walk goes to `other`; where the image looks like `other` (a wrongly
+    classified one asked about its true class) its code is z_other and the walk goes to `self`.
+    Raises ParameterOutOfRange naming the field, Cancelled.
+    """
+    budget = budget or Budget()
+    path_mask_parameters.check(parameters, len(prediction.logits))
+    pair = path_mask_parameters.classes(parameters, prediction)
+    random = np.random.default_rng(parameters.seed)
+    start = morph_start.choose(models, image, pair, prediction, random, budget)
+    if start.top_class is None:
+        return _no_start(pair, start)
+    target = pair[1] if start.top_class == pair[0] else pair[0]
+    goal = Goal(
+        target=target,
+        rival=start.top_class,
+        class_count=len(prediction.logits),
+        threshold=parameters.entropy_threshold,
+    )
+    stepper = _stepper(reference, parameters, target, random)
+    end = walk(models.morph_gradient, start.code, goal, stepper, parameters.max_steps, budget)
+    return _result(pair, start, goal, end)
+
+
+def _stepper(
+    reference: MorphReference, parameters: PathMaskParameters, target: int, random: np.random.Generator
+) -> Stepper:
+    if parameters.solver is Solver.FAST:
+        return SmoothedFlow(random)
+    asked = parameters.likelihood_weight
+    weight = reference.likelihood_weight if asked is None else asked
+    return LikelihoodDescent(weight, float(reference.class_norms[target]))
+
+
+def _no_start(pair: tuple[int, int], start: MorphStart) -> Morph:
+    return Morph(
+        self_class=pair[0],
+        other_class=pair[1],
+        z_self=start.code,
+        z_other=start.code,
+        found=False,
+        best_so_far=False,
+        steps=0,
+        entropy=0.0,
+        latent_distance=0.0,
+        reconstruction_agrees=False,
+        reason=f"No code near the image decodes to what the image looks like, or to class {pair[0]} or {pair[1]}.",
+    )
+
+
+def _result(pair: tuple[int, int], start: MorphStart, goal: Goal, end: Walk) -> Morph:
+    to_other = goal.target == pair[1]
+    found = goal.is_top(end.logits)
+    return Morph(
+        self_class=pair[0],
+        other_class=pair[1],
+        z_self=start.code if to_other else end.code,
+        z_other=end.code if to_other else start.code,
+        found=found,
+        best_so_far=end.stop is Stop.DEADLINE or (found and end.stop is not Stop.REACHED),
+        steps=end.steps,
+        entropy=goal.entropy(end.logits),
+        latent_distance=float(np.linalg.norm(end.code - start.code)),
+        reconstruction_agrees=start.agrees,
+        image_is_self=to_other,
+        reason=_reason(goal, end, found),
+    )
+
+
+def _reason(goal: Goal, end: Walk, found: bool) -> str:
+    state = (
+        f"class {goal.target} is likeliest, but not below the entropy threshold"
+        if found
+        else (f"class {goal.target} is not likeliest yet")
+    )
+    why = {
+        Stop.REACHED: "",
+        Stop.STEPS_SPENT: f"The morph took all its {end.steps} steps and {state}.",
+        Stop.DEADLINE: f"The deadline came after {end.steps} morphing steps and {state}.",
+        Stop.FLAT: f"After {end.steps} morphing steps no direction raises class {goal.target}, and {state}.",
+    }
+    return why[end.stop]
