@@ -19,7 +19,7 @@ def _walk(forest: ForestArrays, row: np.ndarray) -> np.ndarray:
             goes_left = np.float32(row[forest.feature[at]]) <= forest.threshold[at]
             node = int(forest.left[at] if goes_left else forest.right[at])
         leaves.append(forest.value[start + node])
-    return np.mean(leaves, axis=0)
+    return np.asarray(np.mean(leaves, axis=0))
 
 
 def test_the_arrays_decide_as_scikit_learn_does() -> None:

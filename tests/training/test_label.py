@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import cast
+from typing import Any, cast
 
 import matplotlib.image
 import numpy as np
@@ -41,7 +41,7 @@ def _reference(*used: bool) -> RankingReference:
 def _trained() -> Trained:
     torch.manual_seed(0)
     space = SpaceNetworks(build_encoder(({"kind": "flatten"},), 4, 2), build(({"kind": "sigmoid"},)))
-    nothing = MappingProxyType({})
+    nothing: MappingProxyType[str, Any] = MappingProxyType({})
     return Trained(classifier=build(()), spaces={"ranking": space}, judge=None, tables=nothing, records=nothing)
 
 
