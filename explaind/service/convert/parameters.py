@@ -1,0 +1,112 @@
+"""The three parameter messages. Unset means the default of the dataclass, so that there is one place for defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf.message import Message
+
+from explaind.explanations.types import (
+    AnomalyScoreParameters,
+    Detector,
+    ImportanceMeasure,
+    Interpolation,
+    LatentRankingParameters,
+    PathMaskParameters,
+    RankingMethod,
+    RankingScope,
+    Solver,
+)
+from explaind.service.convert.enums import enum_from_proto, enum_to_proto
+from explaind.v1 import explanation_pb2
+
+PATH_MASK_OPTIONALS = (
+    "self_class",
+    "other_class",
+    "step_count",
+    "sparsity",
+    "likelihood_weight",
+    "max_steps",
+    "entropy_threshold",
+)
+
+
+def ranking_parameters_from_proto(
+    message: explanation_pb2.LatentRankingParameters, *, field: str = "latent_ranking"
+) -> LatentRankingParameters:
+    return LatentRankingParameters(
+        method=enum_from_proto(
+            RankingMethod, message.method, default=RankingMethod.GENERATED_IMAGES, field=f"{field}.method"
+        ),
+        scope=enum_from_proto(RankingScope, message.scope, default=RankingScope.LOCAL, field=f"{field}.scope"),
+        measure=enum_from_proto(ImportanceMeasure, message.measure, default=None, field=f"{field}.measure"),
+        latent_space=message.latent_space,
+        top_k=message.top_k,
+        include_responses=message.include_responses,
+        include_traversals=message.include_traversals,
+        seed=message.seed,
+        **_given(message, "target_class"),
+    )
+
+
+def ranking_parameters_to_proto(parameters: LatentRankingParameters) -> explanation_pb2.LatentRankingParameters:
+    return explanation_pb2.LatentRankingParameters(
+        method=enum_to_proto(parameters.method),
+        scope=enum_to_proto(parameters.scope),
+        measure=enum_to_proto(parameters.measure),
+        latent_space=parameters.latent_space,
+        target_class=parameters.target_class,
+        top_k=parameters.top_k,
+        include_responses=parameters.include_responses,
+        include_traversals=parameters.include_traversals,
+        seed=parameters.seed,
+    )
+
+
+def anomaly_parameters_from_proto(
+    message: explanation_pb2.AnomalyScoreParameters, *, field: str = "anomaly_score"
+) -> AnomalyScoreParameters:
+    return AnomalyScoreParameters(
+        detector=enum_from_proto(Detector, message.detector, default=Detector.MAHALANOBIS, field=f"{field}.detector"),
+        include_reconstruction=message.include_reconstruction,
+        include_error_map=message.include_error_map,
+        **_given(message, "level"),
+    )
+
+
+def anomaly_parameters_to_proto(parameters: AnomalyScoreParameters) -> explanation_pb2.AnomalyScoreParameters:
+    return explanation_pb2.AnomalyScoreParameters(
+        detector=enum_to_proto(parameters.detector),
+        level=parameters.level,
+        include_reconstruction=parameters.include_reconstruction,
+        include_error_map=parameters.include_error_map,
+    )
+
+
+def path_mask_parameters_from_proto(
+    message: explanation_pb2.PathMaskParameters, *, field: str = "path_mask"
+) -> PathMaskParameters:
+    return PathMaskParameters(
+        solver=enum_from_proto(Solver, message.solver, default=Solver.FAST, field=f"{field}.solver"),
+        interpolation=enum_from_proto(
+            Interpolation, message.interpolation, default=Interpolation.SLERP, field=f"{field}.interpolation"
+        ),
+        seed=message.seed,
+        include_path=message.include_path,
+        **_given(message, *PATH_MASK_OPTIONALS),
+    )
+
+
+def path_mask_parameters_to_proto(parameters: PathMaskParameters) -> explanation_pb2.PathMaskParameters:
+    return explanation_pb2.PathMaskParameters(
+        solver=enum_to_proto(parameters.solver),
+        interpolation=enum_to_proto(parameters.interpolation),
+        seed=parameters.seed,
+        include_path=parameters.include_path,
+        **{name: getattr(parameters, name) for name in PATH_MASK_OPTIONALS},
+    )
+
+
+def _given(message: Message, *names: str) -> dict[str, Any]:
+    """The optional fields that the caller set."""
+    return {name: getattr(message, name) for name in names if message.HasField(name)}

@@ -1,0 +1,125 @@
+"""Images and requests."""
+
+from __future__ import annotations
+
+from explaind.errors import ImageUndecodable, InvalidRequest, ParameterOutOfRange
+from explaind.explanations.types import AnomalyScoreParameters
+from explaind.requests import ExplanationRequest, ImageInput, ScoreRequest
+from explaind.service.convert import parameters
+from explaind.service.convert.tensors import array_from_proto, tensor_to_proto
+from explaind.v1 import explanation_pb2, explanation_service_pb2
+
+
+def image_from_proto(image: explanation_pb2.Image, *, field: str = "image") -> ImageInput:
+    """Raises InvalidRequest where there is no image, ShapeMismatch for a tensor that is not C×H×W."""
+    source = image.WhichOneof("source")
+    if source is None:
+        raise InvalidRequest(
+            f"{field} is empty; send {field}.encoded (PNG, JPEG or WebP) or {field}.tensor.", field=field
+        )
+    if source == "tensor":
+        array = array_from_proto(image.tensor, rank=3, field=f"{field}.tensor")
+        return ImageInput(array=array, resize=image.resize, field=field)
+    return ImageInput(encoded=_not_empty(image.encoded, f"{field}.encoded"), resize=image.resize, field=field)
+
+
+def image_to_proto(image: ImageInput) -> explanation_pb2.Image:
+    if image.array is not None:
+        return explanation_pb2.Image(tensor=tensor_to_proto(image.array), resize=image.resize)
+    return explanation_pb2.Image(encoded=image.encoded or b"", resize=image.resize)
+
+
+def request_from_proto(message: explanation_service_pb2.ExplainRequest) -> ExplanationRequest:
+    """The presence of a parameter message asks for that explanation."""
+    asked = {name for name in ("latent_ranking", "anomaly_score", "path_mask") if message.HasField(name)}
+    return ExplanationRequest(
+        model=model_name(message.model),
+        version=message.model_version,
+        image=image_from_proto(message.image),
+        latent_ranking=parameters.ranking_parameters_from_proto(message.latent_ranking)
+        if "latent_ranking" in asked
+        else None,
+        anomaly_score=parameters.anomaly_parameters_from_proto(message.anomaly_score)
+        if "anomaly_score" in asked
+        else None,
+        path_mask=parameters.path_mask_parameters_from_proto(message.path_mask) if "path_mask" in asked else None,
+    )
+
+
+def request_to_proto(request: ExplanationRequest, *, top_classes: int = 0) -> explanation_service_pb2.ExplainRequest:
+    ranking, anomaly, mask = request.latent_ranking, request.anomaly_score, request.path_mask
+    return explanation_service_pb2.ExplainRequest(
+        model=request.model,
+        model_version=request.version,
+        image=image_to_proto(request.image),
+        top_classes=top_classes,
+        latent_ranking=None if ranking is None else parameters.ranking_parameters_to_proto(ranking),
+        anomaly_score=None if anomaly is None else parameters.anomaly_parameters_to_proto(anomaly),
+        path_mask=None if mask is None else parameters.path_mask_parameters_to_proto(mask),
+    )
+
+
+def top_classes_from_proto(message: explanation_service_pb2.ExplainRequest) -> int | None:
+    """How many scores to return; None: all."""
+    if message.top_classes < 0:
+        raise ParameterOutOfRange(
+            f"top_classes is {message.top_classes}; send 0 for all classes or a positive number.", field="top_classes"
+        )
+    return message.top_classes or None
+
+
+def score_request_from_proto(
+    message: explanation_service_pb2.ScoreAnomaliesRequest, *, max_images: int
+) -> ScoreRequest:
+    """Raises for the message as a whole; a bad image among good ones is left for the engine to answer by itself."""
+    _check_size(score_size(message), max_images)
+    return ScoreRequest(
+        model=model_name(message.model),
+        version=message.model_version,
+        images=_score_images(message),
+        parameters=parameters.anomaly_parameters_from_proto(message.parameters, field="parameters")
+        if message.HasField("parameters")
+        else AnomalyScoreParameters(),
+    )
+
+
+def score_size(message: explanation_service_pb2.ScoreAnomaliesRequest) -> int:
+    """How many images the message says it holds."""
+    if message.WhichOneof("source") == "batch":
+        return message.batch.shape[0] if message.batch.shape else 0
+    return len(message.encoded.images)
+
+
+def model_name(model: str) -> str:
+    if not model:
+        raise InvalidRequest("model is empty; name a model that ListModels returns.", field="model")
+    return model
+
+
+def _check_size(count: int, max_images: int) -> None:
+    if count < 1:
+        raise InvalidRequest("The request holds no image; send batch (N×C×H×W) or encoded.", field="source")
+    if count > max_images:
+        raise ParameterOutOfRange(
+            f"The request holds {count} images; send at most {max_images} in one message.",
+            field="source",
+            metadata={"max_images": str(max_images)},
+        )
+
+
+def _score_images(message: explanation_service_pb2.ScoreAnomaliesRequest) -> tuple[ImageInput, ...]:
+    if message.WhichOneof("source") == "batch":
+        batch = array_from_proto(message.batch, rank=4, field="batch")
+        return tuple(
+            ImageInput(array=array, resize=message.resize, field=f"batch[{index}]") for index, array in enumerate(batch)
+        )
+    return tuple(
+        ImageInput(encoded=encoded, resize=message.resize, field=f"encoded.images[{index}]")
+        for index, encoded in enumerate(message.encoded.images)
+    )
+
+
+def _not_empty(encoded: bytes, field: str) -> bytes:
+    if not encoded:
+        raise ImageUndecodable(f"{field} holds no bytes; send a PNG, JPEG or WebP file.", field=field)
+    return encoded

@@ -1,0 +1,171 @@
+"""What the engine found, as an ExplainResponse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from explaind.explanations.types import (
+    AnomalyBatch,
+    AnomalyScoreParameters,
+    Explanation,
+    LatentRanking,
+    PathMask,
+    Prediction,
+    RankedLatent,
+    ReconstructionLosses,
+    StageTiming,
+)
+from explaind.service.convert.enums import enum_to_proto
+from explaind.service.convert.tensors import tensor_to_proto
+from explaind.v1 import explanation_pb2, explanation_service_pb2
+
+LOSSES = ("mse", "mae", "cosine_distance", "ssim", "cross_entropy", "color_cross_entropy", "cross_entropy_excess")
+
+
+def explanation_to_proto(
+    explanation: Explanation,
+    *,
+    top_classes: int | None = None,
+    anomaly: AnomalyScoreParameters | None = None,
+    request_id: str = "",
+) -> explanation_service_pb2.ExplainResponse:
+    """top_classes: how many scores, None all. anomaly: the parameters asked for; says which images to return."""
+    ranking, batch, mask = explanation.latent_ranking, explanation.anomaly, explanation.path_mask
+    return explanation_service_pb2.ExplainResponse(
+        model=explanation.model,
+        model_version=explanation.model_version,
+        prediction=prediction_to_proto(explanation.prediction, explanation.class_names, top_classes),
+        latent_ranking=None if ranking is None else ranking_to_proto(ranking),
+        anomaly_score=None if batch is None else anomaly_to_proto(batch, anomaly or AnomalyScoreParameters()),
+        path_mask=None if mask is None else path_mask_to_proto(mask),
+        provenance=provenance_to_proto(
+            bundle_digest=explanation.bundle_digest,
+            image_digest=explanation.image_digest,
+            seed=explanation.seed,
+            timings=explanation.timings,
+            request_id=request_id,
+        ),
+    )
+
+
+def prediction_to_proto(
+    prediction: Prediction, class_names: Sequence[str], top_classes: int | None
+) -> explanation_pb2.Prediction:
+    order = np.argsort(-prediction.probabilities, kind="stable")[:top_classes]
+    return explanation_pb2.Prediction(
+        class_index=prediction.class_index,
+        class_name=_name(class_names, prediction.class_index),
+        probability=prediction.probability,
+        scores=[
+            explanation_pb2.ClassScore(
+                class_index=index, class_name=_name(class_names, index), probability=prediction.probabilities[index]
+            )
+            for index in map(int, order)
+        ],
+    )
+
+
+def ranking_to_proto(ranking: LatentRanking) -> explanation_pb2.LatentRanking:
+    return explanation_pb2.LatentRanking(
+        method=enum_to_proto(ranking.method),
+        scope=enum_to_proto(ranking.scope),
+        measure=enum_to_proto(ranking.measure),
+        target_class=ranking.target_class,
+        latent_space=ranking.latent_space,
+        latents=[latent_to_proto(latent) for latent in ranking.latents],
+        surrogate_fidelity=ranking.surrogate_fidelity,
+        reconstruction_agrees=ranking.reconstruction_agrees,
+    )
+
+
+def latent_to_proto(latent: RankedLatent) -> explanation_pb2.RankedLatent:
+    return explanation_pb2.RankedLatent(
+        dimensions=latent.factor.dimensions,
+        label=latent.factor.label,
+        label_confidence=enum_to_proto(latent.factor.confidence),
+        importance=latent.importance,
+        direction=latent.direction,
+        latent_values=latent.latent_values,
+        response=() if latent.response is None else latent.response,
+        traversal=None if latent.traversal is None else tensor_to_proto(latent.traversal),
+        note=latent.note,
+    )
+
+
+def anomaly_to_proto(batch: AnomalyBatch, parameters: AnomalyScoreParameters) -> explanation_pb2.AnomalyScore:
+    """The first and only image of `batch`."""
+    return explanation_pb2.AnomalyScore(
+        detector=enum_to_proto(batch.detector),
+        score=batch.scores[0],
+        p_value=batch.p_values[0],
+        threshold=batch.threshold,
+        anomalous=bool(batch.anomalous[0]),
+        probability=None if batch.probabilities is None else batch.probabilities[0],
+        losses=losses_to_proto(batch.losses),
+        kl=batch.kl[0],
+        mean_norm=batch.mean_norms[0],
+        contributions=[
+            explanation_pb2.Contribution(feature=c.feature, standardized_value=c.standardized_value, share=c.share)
+            for c in batch.contributions[0]
+        ],
+        reconstruction=tensor_to_proto(batch.reconstructions[0]) if parameters.include_reconstruction else None,
+        error_map=tensor_to_proto(batch.error_maps[0]) if parameters.include_error_map else None,
+    )
+
+
+def losses_to_proto(losses: ReconstructionLosses) -> explanation_pb2.ReconstructionLosses:
+    return explanation_pb2.ReconstructionLosses(**{name: float(getattr(losses, name)[0]) for name in LOSSES})
+
+
+def path_mask_to_proto(mask: PathMask) -> explanation_pb2.PathMask:
+    return explanation_pb2.PathMask(
+        self_class=mask.self_class,
+        other_class=mask.other_class,
+        mask=tensor_to_proto(mask.mask),
+        attribution=tensor_to_proto(mask.attribution),
+        other_image=tensor_to_proto(mask.other_image),
+        reconstruction=tensor_to_proto(mask.reconstruction),
+        path=None if mask.path is None else tensor_to_proto(mask.path),
+        gains=mask.gains,
+        entropies=mask.entropies,
+        objective=mask.objective,
+        stationarity_gap=mask.stationarity_gap,
+        probability_change=mask.probability_change,
+        completeness_gap=mask.completeness_gap,
+        entropy_mean_step=mask.entropy_mean_step,
+        entropy_half_width=mask.entropy_half_width,
+        outcome=enum_to_proto(mask.outcome),
+        reconstruction_agrees=mask.reconstruction_agrees,
+        morph_steps=mask.morph_steps,
+        latent_distance=mask.latent_distance,
+        other_p_value=mask.other_p_value,
+        reason=mask.reason,
+    )
+
+
+def provenance_to_proto(
+    *,
+    bundle_digest: str,
+    timings: Sequence[StageTiming],
+    request_id: str,
+    image_digest: str = "",
+    seed: int = 0,
+) -> explanation_pb2.Provenance:
+    """time: now."""
+    time = Timestamp()
+    time.GetCurrentTime()
+    return explanation_pb2.Provenance(
+        bundle_digest=bundle_digest,
+        image_digest=image_digest,
+        seed=seed,
+        timings=[explanation_pb2.StageTiming(stage=t.stage, backend=t.backend, seconds=t.seconds) for t in timings],
+        request_id=request_id,
+        time=time,
+    )
+
+
+def _name(class_names: Sequence[str], index: int) -> str:
+    return class_names[index] if 0 <= index < len(class_names) else ""

@@ -1,0 +1,39 @@
+"""What the service asks of an engine. `explaind.engine.Engine` is the one that is served."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from explaind.explanations.budget import Budget
+from explaind.explanations.types import Explanation
+from explaind.requests import (
+    BackendState,
+    CostClass,
+    ExplanationRequest,
+    ModelDescription,
+    ModelSummary,
+    ScoreRequest,
+    ScoreResult,
+)
+
+
+class ServedEngine(Protocol):
+    """All methods are thread-safe. `explain`, `score`, `warm` and `close` block, the others answer from memory."""
+
+    def explain(self, request: ExplanationRequest, budget: Budget) -> Explanation: ...
+
+    def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult: ...
+
+    def cost_class(self, request: ExplanationRequest) -> CostClass: ...
+
+    def list_models(self) -> tuple[ModelSummary, ...]: ...
+
+    def describe(self, model: str, version: str) -> ModelDescription: ...
+
+    def backend_states(self) -> tuple[BackendState, ...]: ...
+
+    def warm(self) -> None:
+        """Returns once a real request would be served; raises Unavailable while none would."""
+        ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,138 @@
+"""Around every RPC: its id, its metrics, its log line, and errors turned into statuses."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
+from typing import Any, NoReturn
+
+import grpc
+import structlog
+from grpc import aio
+
+from explaind.errors import ExplaindError
+from explaind.metrics import Metrics
+from explaind.service import request_ids, status
+from explaind.service.activity import Activity
+from explaind.service.grpc_metrics import Method, Timer
+from explaind.service.grpc_types import Context, Handler, ServerInterceptor
+
+log = structlog.get_logger(__name__)
+
+OWN_PACKAGE = "explaind."
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+DEADLINE_SLACK = 0.02
+"""A caller's deadline reaches us as its cancellation, a little before our own clock says so: share of the time-out,
+and seconds at least, by which a cancellation counts as the deadline."""
+
+Around = Callable[[Context], AbstractAsyncContextManager[None]]
+
+
+class ObservingInterceptor(ServerInterceptor):
+    """All four arities. Methods that nobody serves pass untouched, so a made-up name makes no series."""
+
+    def __init__(self, metrics: Metrics, activity: Activity) -> None:
+        self._metrics = metrics
+        self._activity = activity
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        handler: Handler | None = await continuation(handler_call_details)
+        if handler is None:
+            return handler  # type: ignore[return-value]  # None is how gRPC says UNIMPLEMENTED
+        method = Method.of(handler_call_details.method, handler)
+        return wrapped(handler, lambda context: self._observed(method, context))
+
+    @asynccontextmanager
+    async def _observed(self, method: Method, context: Context) -> AsyncIterator[None]:
+        request_id = request_ids.of(context)
+        request_ids.bind(request_id, f"{method.service}/{method.name}")
+        context.set_trailing_metadata(((request_ids.METADATA_KEY, request_id),))
+        timer, time_out = Timer(self._metrics, method, request_id), context.time_remaining()
+        code = grpc.StatusCode.OK
+        own = method.service.startswith(OWN_PACKAGE)
+        try:
+            with self._activity.one_more() if own else nullcontext():
+                async with self._answering(context, request_id):
+                    yield
+        except asyncio.CancelledError:
+            code = cancellation_code(context, time_out)
+            raise
+        finally:
+            sent: Any = context.code()  # a number, whatever the type stubs say; None: nothing but OK
+            code = code if code is not grpc.StatusCode.OK else CODES[sent or 0]
+            seconds = timer.end(code)
+            _log_end(own, code, seconds)
+
+    @asynccontextmanager
+    async def _answering(self, context: Context, request_id: str) -> AsyncIterator[None]:
+        """Errors become statuses; a cancellation and an abort that has been sent already pass."""
+        try:
+            yield
+        except aio.AbortError:
+            raise
+        except Exception as error:
+            if context.cancelled():  # nobody is there to answer: whatever broke, broke on that
+                raise asyncio.CancelledError from error
+            if isinstance(error, ExplaindError):
+                self._metrics.rejected.labels(error.reason).inc()
+            await abort(context, error, request_id)
+
+
+async def abort(context: Context, error: BaseException, request_id: str) -> NoReturn:
+    """Ends the RPC with the status of `error`."""
+    answer = status.reported(error, request_id=request_id)
+    trailers = (*status.trailers(error, answer), (request_ids.METADATA_KEY, request_id))
+    await context.abort(CODES[answer.code], answer.message, trailers)
+
+
+def cancellation_code(context: Context, time_out: float | None) -> grpc.StatusCode:
+    """Whether a cancelled RPC ran out of time or was given up. time_out: what it had at its start, in seconds."""
+    remaining: float | None = context.time_remaining()
+    if time_out is None or remaining is None:
+        return grpc.StatusCode.CANCELLED
+    if remaining <= max(DEADLINE_SLACK, DEADLINE_SLACK * time_out):
+        return grpc.StatusCode.DEADLINE_EXCEEDED
+    return grpc.StatusCode.CANCELLED
+
+
+def wrapped(handler: Handler, around: Around) -> Handler:
+    """`handler` with `around` entered for each of its RPCs."""
+    if handler.response_streaming:
+        return _stream_wrapped(handler, around)
+    behaviour: Any = handler.stream_unary if handler.request_streaming else handler.unary_unary
+
+    async def answer(request: Any, context: Context) -> Any:
+        async with around(context):
+            return await behaviour(request, context)
+
+    make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+    return make(answer, handler.request_deserializer, handler.response_serializer)
+
+
+def _stream_wrapped(handler: Handler, around: Around) -> Handler:
+    """Always as a coroutine that writes: a generator left behind by a cancelled RPC would end at some later time,
+    in another task."""
+    behaviour: Any = handler.stream_stream if handler.request_streaming else handler.unary_stream
+
+    async def answer(request: Any, context: Context) -> None:
+        async with around(context):
+            if not inspect.isasyncgenfunction(behaviour):
+                await behaviour(request, context)
+                return
+            async with aclosing(behaviour(request, context)) as responses:
+                async for response in responses:
+                    await context.write(response)
+
+    make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+    return make(answer, handler.request_deserializer, handler.response_serializer)
+
+
+def _log_end(own: bool, code: grpc.StatusCode, seconds: float) -> None:
+    """Probes come every second: below info."""
+    (log.info if own else log.debug)("rpc", code=code.name, seconds=round(seconds, 6))

@@ -1,0 +1,36 @@
+"""The id of a request: the caller's `x-request-id`, or one made here.
+
+It goes back in the trailers, stands in every log line and exemplar, and reaches the backends through structlog's
+context variables, which a worker thread inherits.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+import structlog
+
+from explaind.service.grpc_types import Context
+
+METADATA_KEY = "x-request-id"
+# Printable ASCII without spaces: it stands in log lines and headers. Anything else is replaced, never refused.
+ACCEPTED = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def of(context: Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == METADATA_KEY and isinstance(value, str) and ACCEPTED.fullmatch(value):
+            return value
+    return uuid.uuid4().hex
+
+
+def bind(request_id: str, method: str) -> None:
+    """For this task and what it starts; an RPC is a task of its own, so nothing has to be unbound."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=request_id, method=method)
+
+
+def current() -> str:
+    """The id of the RPC that this code runs for; empty outside of one."""
+    return str(structlog.contextvars.get_contextvars().get("request_id", ""))

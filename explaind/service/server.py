@@ -1,0 +1,214 @@
+"""Builds the daemon and hands everything down: metrics, engine, admission, servicers, health, HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
+
+from explaind.errors import LaunchFailed
+from explaind.metrics import Metrics
+from explaind.service import grpc_metrics, listening, logging
+from explaind.service.activity import Activity
+from explaind.service.admission import Admission
+from explaind.service.engine_protocol import ServedEngine
+from explaind.service.health import HealthMonitor
+from explaind.service.http import MetricsServer
+from explaind.service.interceptors import ObservingInterceptor
+from explaind.service.model_servicer import ModelServicer
+from explaind.service.servicer import ExplanationServicer
+from explaind.settings import Settings
+from explaind.v1 import (
+    explanation_service_pb2,
+    explanation_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+)
+
+log = structlog.get_logger(__name__)
+
+OWN_SERVICES = (
+    explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"],
+    model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
+)
+
+
+class Server:
+    """One daemon on one gRPC port and one HTTP port.
+
+    engine None: `Engine.open(settings, metrics)` at start. `start` raises LaunchFailed where a port cannot be had
+    and BundleInvalid and its kin where the engine cannot open; nothing is left running then.
+    """
+
+    def __init__(
+        self, settings: Settings, engine: ServedEngine | None = None, *, metrics: Metrics | None = None
+    ) -> None:
+        self.settings = settings
+        self.metrics = metrics or Metrics(CollectorRegistry())
+        self._engine = engine
+        self._activity = Activity()
+        self._stopped = asyncio.Event()
+        self._port = 0
+
+    @property
+    def port(self) -> int:
+        """Of gRPC; known after `start`."""
+        return self._port
+
+    @property
+    def metrics_port(self) -> int:
+        return self._http.port
+
+    @property
+    def serving(self) -> bool:
+        """What overall health says."""
+        return self._health.serving
+
+    @property
+    def address(self) -> str:
+        return listening.grpc_address(self.settings.host, self._port)
+
+    async def start(self) -> None:
+        """Returns when the ports are open. Health says NOT_SERVING until the engine is warm."""
+        self._grpc = self._new_grpc_server()
+        self._port = self._bind()
+        try:
+            await self._open()
+        except BaseException:
+            await self._grpc.stop(None)
+            raise
+        self._monitoring = asyncio.create_task(self._health.run())
+        log.info("listening", address=self.address, metrics_port=self.metrics_port)
+
+    async def stop(
+        self,
+        *,
+        lame_duck_seconds: float = 0.0,
+        grace_seconds: float | None = None,
+        hurry: asyncio.Event | None = None,
+    ) -> None:
+        """Health NOT_SERVING, wait for balancers to see it, then refuse new calls and stop as soon as none is in
+        work, at the latest after the grace period (default: the settings') or when `hurry` is set."""
+        hurry = hurry or asyncio.Event()
+        await self._health.drain()
+        await _first_of(asyncio.sleep(lame_duck_seconds), hurry.wait())
+        grace = self.settings.grace_seconds if grace_seconds is None else grace_seconds
+        # gRPC's own grace period would be held to its end by an open health watch.
+        await _first_of(self._grpc.stop(grace), self._activity.wait_until_idle(), hurry.wait())
+        await self._grpc.stop(None)
+        self._monitoring.cancel()
+        await self._admission.close()
+        await asyncio.to_thread(self._http.close)
+        await asyncio.to_thread(self._served.close)
+        self._stopped.set()
+        log.info("stopped")
+
+    async def wait(self) -> None:
+        """Until stopped."""
+        await self._stopped.wait()
+
+    async def _open(self) -> None:
+        self._served = await self._opened_engine()
+        try:
+            self._health = HealthMonitor(self._served, [service.full_name for service in OWN_SERVICES])
+            settings = self.settings
+            self._http = MetricsServer(
+                settings.host, settings.metrics_port, self.metrics.registry, lambda: self.serving
+            )
+            self._add_servicers()
+            await self._health.begin()
+            await self._grpc.start()
+        except BaseException:
+            await asyncio.to_thread(self._served.close)
+            raise
+
+    async def _opened_engine(self) -> ServedEngine:
+        if self._engine is not None:
+            return self._engine
+        from explaind.engine import Engine
+
+        return await asyncio.to_thread(Engine.open, self.settings, self.metrics)
+
+    def _new_grpc_server(self) -> aio.Server:
+        return aio.server(
+            interceptors=[ObservingInterceptor(self.metrics, self._activity)], options=_options(self.settings)
+        )
+
+    def _bind(self) -> int:
+        host, port = self.settings.host, self.settings.port
+        try:
+            return self._grpc.add_insecure_port(listening.grpc_address(host, port))
+        except RuntimeError as error:
+            why = listening.why_not(host, port)
+            if why is None:
+                raise LaunchFailed(f"gRPC cannot listen on port {port} of {host}: {error}.") from error
+            raise listening.cannot_listen(host, port, why, option="--port") from error
+
+    def _add_servicers(self) -> None:
+        self._admission = Admission(self.settings, self.metrics)
+        explanations = ExplanationServicer(self._served, self._admission, self.settings, self.metrics)
+        explanation_service_pb2_grpc.add_ExplanationServiceServicer_to_server(explanations, self._grpc)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._served), self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._grpc)
+        health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        names = [service.full_name for service in OWN_SERVICES] + [health_name, reflection.SERVICE_NAME]
+        reflection.enable_server_reflection(names, self._grpc)
+        self._initialise_metrics()
+
+    def _initialise_metrics(self) -> None:
+        kinds = {
+            (False, False): "unary",
+            (True, False): "client_stream",
+            (False, True): "server_stream",
+            (True, True): "bidi_stream",
+        }
+        for service in OWN_SERVICES:
+            for method in service.methods:
+                kind = kinds[method.client_streaming, method.server_streaming]
+                grpc_metrics.initialise(
+                    self.metrics, grpc_metrics.Method(kind=kind, service=service.full_name, name=method.name)
+                )
+
+
+async def serve(settings: Settings) -> None:
+    """Until SIGTERM or SIGINT, then the graceful stop; a second signal stops at once."""
+    logging.configure(settings)
+    server, asked = Server(settings), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    await server.start()
+    await asked.wait()
+    asked.clear()
+    log.info("draining", lame_duck_seconds=settings.lame_duck_seconds, grace_seconds=settings.grace_seconds)
+    await server.stop(lame_duck_seconds=settings.lame_duck_seconds, hurry=asked)
+
+
+async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
+    """Returns when one of them does; the others are cancelled."""
+    tasks = [asyncio.create_task(wait) for wait in waits]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _options(settings: Settings) -> list[tuple[str, Any]]:
+    return [
+        ("grpc.so_reuseport", 0),  # with it a second daemon would share the port unseen
+        ("grpc.max_receive_message_length", settings.max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        ("grpc.max_connection_age_ms", 300_000),  # lets balancers spread connections anew
+        ("grpc.max_connection_age_grace_ms", 30_000),
+    ]

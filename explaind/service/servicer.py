@@ -1,0 +1,125 @@
+"""ExplanationService: convert, admit, call the engine, convert back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+
+from explaind.backends.call_context import calling
+from explaind.errors import ExplaindError, InvalidRequest
+from explaind.explanations.budget import Budget
+from explaind.explanations.types import Explanation
+from explaind.metrics import Metrics
+from explaind.requests import CostClass, ExplanationRequest, ScoreRequest
+from explaind.service import convert, request_ids, status
+from explaind.service.admission import Admission
+from explaind.service.engine_protocol import ServedEngine
+from explaind.service.grpc_types import Context
+from explaind.service.item_stream import ItemStream
+from explaind.settings import Settings
+from explaind.v1 import explanation_service_pb2 as pb
+from explaind.v1 import explanation_service_pb2_grpc
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+LARGE_MESSAGE = 256 * 1024
+"""Bytes from which on a message is converted in a thread: copying its pixels would hold up the event loop."""
+LARGE_BATCH = 256
+"""Images from which on a ScoreAnomalies message is work of the slow class: it takes a worker for seconds."""
+
+
+class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceServicer):
+    """Errors are raised as they are; the interceptor turns them into statuses."""
+
+    def __init__(self, engine: ServedEngine, admission: Admission, settings: Settings, metrics: Metrics) -> None:
+        self._engine = engine
+        self._admission = admission
+        self._settings = settings
+        self._metrics = metrics
+
+    async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:  # noqa: N802
+        return await self._explain(request, budget_of(context))
+
+    # A coroutine that writes, where the generated signature knows generators only.
+    async def StreamExplain(  # type: ignore[override]  # noqa: N802
+        self, request_iterator: AsyncIterator[pb.StreamExplainRequest], context: Context
+    ) -> None:
+        async def answer(item: pb.StreamExplainRequest) -> pb.StreamExplainResponse:
+            return await self._answer_item(item, budget_of(context))
+
+        await ItemStream(self._settings.stream_window, answer, context.write).run(request_iterator)
+
+    async def ScoreAnomalies(  # noqa: N802
+        self, request: pb.ScoreAnomaliesRequest, context: Context
+    ) -> pb.ScoreAnomaliesResponse:
+        budget, request_id = budget_of(context), request_ids.current()
+        scored = await _off_the_loop(request, self._score_request)
+        cost_class = CostClass.SLOW if len(scored.images) >= LARGE_BATCH else CostClass.FAST
+        return await self._admission.run(cost_class, lambda: self._score(scored, budget, request_id), budget)
+
+    async def _explain(
+        self, message: pb.ExplainRequest, budget: Budget, *, patient: bool = False
+    ) -> pb.ExplainResponse:
+        top_classes, request_id = convert.top_classes_from_proto(message), request_ids.current()
+        request = await _off_the_loop(message, convert.request_from_proto)
+
+        def work() -> pb.ExplainResponse:
+            with calling(request_id=request_id, deadline=budget.deadline):
+                explanation = self._engine.explain(request, budget)
+            return _response(request, explanation, top_classes, request_id)
+
+        return await self._admission.run(self._engine.cost_class(request), work, budget, patient=patient)
+
+    async def _answer_item(self, item: pb.StreamExplainRequest, budget: Budget) -> pb.StreamExplainResponse:
+        """One item's answer, its error included; only a cancellation ends the stream."""
+        try:
+            if not item.HasField("request"):
+                raise InvalidRequest("The item holds no request; fill in request.", field="request")
+            response = await self._explain(item.request, budget, patient=True)
+        except Exception as error:
+            return pb.StreamExplainResponse(item_id=item.item_id, error=self._item_status(error))
+        return pb.StreamExplainResponse(item_id=item.item_id, response=response)
+
+    def _score_request(self, message: pb.ScoreAnomaliesRequest) -> ScoreRequest:
+        return convert.score_request_from_proto(message, max_images=self._settings.max_batch_images)
+
+    def _score(self, request: ScoreRequest, budget: Budget, request_id: str) -> pb.ScoreAnomaliesResponse:
+        with calling(request_id=request_id, deadline=budget.deadline):
+            result = self._engine.score(request, budget)
+        return convert.score_result_to_proto(
+            result,
+            [(index, self._item_status(error)) for index, error in result.errors],
+            parameters=request.parameters,
+            image_count=len(request.images),
+            request_id=request_id,
+        )
+
+    def _item_status(self, error: Exception) -> status_pb2.Status:
+        if isinstance(error, ExplaindError):
+            self._metrics.rejected.labels(error.reason).inc()
+        return status.reported(error, request_id=request_ids.current())
+
+
+def budget_of(context: Context) -> Budget:
+    remaining: float | None = context.time_remaining()
+    return Budget(deadline=None if remaining is None else time.monotonic() + remaining)
+
+
+def _response(
+    request: ExplanationRequest, explanation: Explanation, top_classes: int | None, request_id: str
+) -> pb.ExplainResponse:
+    return convert.explanation_to_proto(
+        explanation, top_classes=top_classes, anomaly=request.anomaly_score, request_id=request_id
+    )
+
+
+async def _off_the_loop(message: MessageT, conversion: Any) -> Any:
+    """`conversion(message)`, in a thread where the message is large."""
+    if message.ByteSize() < LARGE_MESSAGE:
+        return conversion(message)
+    return await asyncio.to_thread(conversion, message)
