@@ -33,6 +33,12 @@ _CAUSES: Mapping[grpc.StatusCode, tuple[str, str]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: ("message_too_large", "refused the size of the message or its queue is full"),
     grpc.StatusCode.UNIMPLEMENTED: ("wrong_server", "is no TorchServe: the address belongs to another gRPC server"),
 }
+# TorchServe answers these with codes that mean other things: INTERNAL, and RESOURCE_EXHAUSTED for a killed worker.
+_TOLD_BY_DETAILS: Mapping[str, tuple[str, str]] = {
+    "has no worker": ("no_worker", "has no free worker for this bundle"),
+    "Worker died": ("worker_died", "lost the worker that computed this and starts another"),
+    "Prediction failed": ("worker_error", "runs handlers that failed; build the archives again"),
+}
 
 
 class TorchServeClient:
@@ -80,8 +86,9 @@ class TorchServeClient:
         details = (exc.details() or "") if isinstance(exc, grpc.Call) else ""
         if code is grpc.StatusCode.DEADLINE_EXCEEDED and callers_deadline:
             return _too_late()
-        if "has no worker" in details:
-            return self._unavailable("no_worker", "has no free worker for this bundle")
+        for part, (cause, words) in _TOLD_BY_DETAILS.items():
+            if part in details:
+                return self._unavailable(cause, words)
         cause, words = _CAUSES.get(code, ("failed", f"failed ({code.name})"))
         return self._unavailable(cause, words)
 

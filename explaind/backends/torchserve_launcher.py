@@ -9,56 +9,27 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
+from explaind.backends.torchserve_configuration import Ports, environment, fill, free_ports
 from explaind.backends.torchserve_management import ModelName, archive_model, ready_models
 from explaind.errors import LaunchFailed
 
 _INSTALL = 'TorchServe cannot be started because {missing}; run: pip install "explaind[torchserve]"'
 _ATTEMPTS = 3  # a free port may be taken by somebody else before Java binds it
 _WATCH = 'read line; kill -s TERM -- "-$1" 2>/dev/null; sleep 2; kill -s KILL -- "-$1" 2>/dev/null; rm -rf -- "$2"'
+_LOAD_FAILED = re.compile(r"Load model failed: (\S+?),")
 _JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
-# TorchServe's own configuration writes twenty debug lines a request, in two files and to the console.
-_LOGGING = """<Configuration>
-  <Appenders>
-    <Console name="console" target="SYSTEM_OUT"><PatternLayout pattern="%d{ISO8601} [%p] %c - %m%n"/></Console>
-    <RollingFile name="models" fileName="${env:LOG_LOCATION}/model_log.log"
-                 filePattern="${env:LOG_LOCATION}/model_log.%i.log">
-      <PatternLayout pattern="%d{ISO8601} [%p] %t - %m%n"/>
-      <SizeBasedTriggeringPolicy size="16 MB"/>
-      <DefaultRolloverStrategy max="2"/>
-    </RollingFile>
-  </Appenders>
-  <Loggers>
-    <Logger name="MODEL_LOG" level="info" additivity="false"><AppenderRef ref="models"/></Logger>
-    <Logger name="ACCESS_LOG" level="off"/>
-    <Logger name="MODEL_METRICS" level="off"/>
-    <Logger name="TS_METRICS" level="off"/>
-    <Root level="warn"><AppenderRef ref="console"/></Root>
-  </Loggers>
-</Configuration>
-"""
-_MESSAGE_BYTES = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    inference: int
-    management: int
-    metrics: int
-    grpc_inference: int
-    grpc_management: int
 
 
 class TorchServe:
@@ -89,7 +60,7 @@ class TorchServe:
                 server._wait_until_ready([archive_model(path) for path in archives], deadline)
                 return server
             except BaseException as exc:
-                taken = isinstance(exc, LaunchFailed) and "already in use" in exc.message
+                taken = isinstance(exc, LaunchFailed) and "Address already in use" in exc.message
                 server.stop()
                 if not taken or attempt == _ATTEMPTS:
                     raise
@@ -100,8 +71,8 @@ class TorchServe:
         # Not below the caller's folder: the workers' Unix sockets live here and their paths are limited to 107 bytes.
         folder = Path(tempfile.mkdtemp(prefix="explaind-torchserve-"))
         try:
-            ports = _free_ports()
-            _fill(folder, ports, archives)
+            ports = free_ports()
+            fill(folder, ports, archives)
             return cls(folder, ports, _start_java(java, home, folder))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -119,18 +90,28 @@ class TorchServe:
     def _wait_until_ready(self, models: Sequence[ModelName], deadline: float) -> None:
         while not set(models) <= ready_models(self.management_address, models):
             if not self.alive:
-                raise LaunchFailed(f"TorchServe ended while starting: {self._log_tail()}")
+                raise LaunchFailed(f"TorchServe ended while starting; its log ends:\n{self._log_tail('console.log')}")
+            failed = self._failed_model()
+            if failed:
+                worker = self._log_tail("model_log.log", lines=1)
+                raise LaunchFailed(f"TorchServe cannot load {failed}; its worker says: {worker}")
             if time.monotonic() > deadline:
-                raise LaunchFailed(f"TorchServe's workers were not READY in time; its log ends: {self._log_tail()}")
+                tail = self._log_tail("console.log") + "\n" + self._log_tail("model_log.log")
+                raise LaunchFailed(f"TorchServe's workers were not READY in time; its logs end:\n{tail}")
             time.sleep(0.1)
 
-    def _log_tail(self, lines: int = 15) -> str:
-        texts = []
-        for name in ("console.log", "model_log.log"):
-            path = self.log_folder / name
-            if path.exists():
-                texts += path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
-        return "\n".join(texts) or "(empty)"
+    def _failed_model(self) -> str:
+        """A model that failed to load twice: TorchServe would go on trying for minutes. Empty for none."""
+        failures = _LOAD_FAILED.findall(self._log("console.log"))
+        return next((name for name in failures if failures.count(name) > 1), "")
+
+    def _log(self, name: str) -> str:
+        path = self.log_folder / name
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def _log_tail(self, name: str, *, lines: int = 15) -> str:
+        told = [line for line in self._log(name).splitlines() if line.strip() and not line.startswith("WARNING:")]
+        return "\n".join(told[-lines:]) or "(empty)"
 
     def stop(self) -> None:
         """Ends Java and its workers and removes the temporary folder; harmless when called again."""
@@ -183,49 +164,6 @@ def _archives(bundle_folders: Sequence[Path]) -> list[Path]:
     return archives
 
 
-def _free_ports() -> Ports:
-    """Five ports that were free just now, all different because they are held together."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(5)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return Ports(*(each.getsockname()[1] for each in sockets))
-
-
-def _fill(folder: Path, ports: Ports, archives: Sequence[Path]) -> None:
-    for name in ("models", "logs", "tmp"):
-        (folder / name).mkdir()
-    for number, path in enumerate(archives):  # versions of a bundle have archives of the same name
-        shutil.copyfile(path, folder / "models" / f"{number}-{path.name}")
-    (folder / "config.properties").write_text(_properties(ports), encoding="utf-8")
-    (folder / "log4j2.xml").write_text(_LOGGING, encoding="utf-8")
-
-
-def _properties(ports: Ports) -> str:
-    """One key a line; loopback only. Message sizes are well above what the backend puts into one request."""
-    values = {
-        "inference_address": f"http://127.0.0.1:{ports.inference}",
-        "management_address": f"http://127.0.0.1:{ports.management}",
-        "metrics_address": f"http://127.0.0.1:{ports.metrics}",
-        "grpc_inference_address": "127.0.0.1",
-        "grpc_inference_port": ports.grpc_inference,
-        "grpc_management_address": "127.0.0.1",
-        "grpc_management_port": ports.grpc_management,
-        "load_models": "all",
-        "default_workers_per_model": 1,
-        "disable_token_authorization": "true",
-        "metrics_mode": "prometheus",
-        "disable_system_metrics": "true",
-        "enable_envvars_config": "false",
-        "install_py_dep_per_model": "false",
-        "max_request_size": _MESSAGE_BYTES,
-        "max_response_size": _MESSAGE_BYTES,
-        "number_of_netty_threads": 2,
-        "netty_client_threads": 2,
-    }
-    return "".join(f"{key}={value}\n" for key, value in values.items())
-
-
 def _start_java(java: Path, home: Path, folder: Path) -> subprocess.Popen[bytes]:
     command = [str(java), *_JVM, f"-Dmodel_server_home={home}", f"-Djava.io.tmpdir={folder / 'tmp'}"]
     command.append(f"-Dlog4j.configurationFile={(folder / 'log4j2.xml').as_uri()}")
@@ -234,24 +172,9 @@ def _start_java(java: Path, home: Path, folder: Path) -> subprocess.Popen[bytes]
     command += ["-ncs", "--disable-token-auth"]
     with (folder / "logs" / "console.log").open("wb") as console:
         return subprocess.Popen(
-            command, cwd=folder, env=_environment(java, folder), stdin=subprocess.DEVNULL,
+            command, cwd=folder, env=environment(java, folder), stdin=subprocess.DEVNULL,
             stdout=console, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
-
-
-def _environment(java: Path, folder: Path) -> dict[str, str]:
-    """This process's environment without TorchServe's own variables, which would override the configuration."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("TS_")}
-    source = str(Path(__file__).parents[2])  # so that workers find explaind in a source tree too
-    paths = [source, *filter(None, [inherited.get("PYTHONPATH")])]
-    logs = str(folder / "logs")
-    return inherited | {
-        "JAVA_HOME": str(java.parent.parent),
-        "TEMP": str(folder / "tmp"),
-        "LOG_LOCATION": logs,
-        "METRICS_LOCATION": logs,
-        "PYTHONPATH": os.pathsep.join(paths),
-    }
 
 
 def _watch(group: int, folder: Path) -> subprocess.Popen[bytes]:
