@@ -20,8 +20,6 @@ from explaind.explanations.models import FloatArray
 Device = Literal["auto", "cpu", "cuda"]
 Providers = list[str | tuple[str, dict[str, Any]]]
 
-ARENA_ROWS = 64
-"""Batches above this give their scratch memory back; smaller ones keep it, for speed."""
 _ERRORS_ONLY = 3
 ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = tuple(
     value for value in vars(foreign).values() if isinstance(value, type) and issubclass(value, Exception)
@@ -47,11 +45,8 @@ class Session:
         """The outputs in the graph's order, for inputs in the graph's order. Raises BackendUnavailable."""
         feeds = dict(zip(self._inputs, arrays, strict=True))
         with running(self._name):
-            outputs: list[FloatArray] = self._session.run(None, feeds, self._run_options(len(arrays[0])))
+            outputs: list[FloatArray] = self._session.run(None, feeds)
         return outputs
-
-    def _run_options(self, rows: int) -> Any:
-        return _shrinking() if rows > ARENA_ROWS and self.device == "CPU" else None
 
 
 @contextmanager
@@ -115,13 +110,6 @@ def _options(threads: int) -> Any:
     # A spinning thread burns a core between requests that other workers need.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    return options
-
-
-@functools.cache
-def _shrinking() -> Any:
-    options = onnxruntime.RunOptions()
-    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
 
 

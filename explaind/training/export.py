@@ -160,14 +160,14 @@ def _write_manifest(
         spaces={name: (space.latents, description.roles[name]) for name, space in networks.spaces.items()},
         parity=worst,
         recipe_digest=description.recipe_digest,
-        explanations=_explanations(statistics),
+        explanations=_explanations(description, statistics),
         calibration_size=description.calibration_size,
     )
 
 
-def _explanations(statistics: Reference) -> list[manifest.ExplanationName]:
+def _explanations(description: BundleDescription, statistics: Reference) -> list[manifest.ExplanationName]:
     found: list[manifest.ExplanationName] = ["prediction"]
-    if statistics.rankings:
+    if any("ranking" in description.roles[space] for space in statistics.rankings):
         found.append("latent_ranking")
     if statistics.anomaly is not None:
         found.append("anomaly_score")

@@ -1,0 +1,54 @@
+"""`explaind train BUNDLE`, whole: recipe → networks and statistics (`train`) → the bundle folder (`export`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from explaind.bundles import reference
+from explaind.training.datasets import CLASS_NAMES, as_floats, load_splits
+from explaind.training.export import BundleDescription, export_bundle
+from explaind.training.recipe import Recipe, load_recipe
+from explaind.training.train import REFERENCE, load_trained, train
+
+PARITY_IMAGES = 500
+
+
+def build(
+    bundle: Path,
+    *,
+    data: Path = Path("../shared/data"),
+    runs: Path = Path("training_runs"),
+    fresh: bool = False,
+    download: bool = False,
+) -> Path:
+    """Builds `<bundle>/<version>` from `<bundle>/recipe.toml` and returns it; what is trained is not trained again.
+
+    The same recipe and images give the same bytes on one machine. For data, runs, fresh, download see `train`.
+    Raises RecipeInvalid, DataSetInvalid, ParityFailed, or ConfigurationError where a folder cannot be written.
+    """
+    recipe = load_recipe(bundle)
+    run = train(bundle, data=data, runs=runs, fresh=fresh, download=download)
+    splits = load_splits(recipe.data, data, download=download)
+    folder = (bundle if bundle.is_dir() else bundle.parent) / recipe.version
+    export_bundle(
+        load_trained(run),
+        folder,
+        description=describe(recipe),
+        held_out=as_floats(splits.evaluation.images[:PARITY_IMAGES]),
+        statistics=reference.load(run / REFERENCE),
+    )
+    return folder
+
+
+def describe(recipe: Recipe) -> BundleDescription:
+    """What the bundle says of itself, all from the recipe."""
+    spaces = ", ".join(f"{name} ({space.architecture})" for name, space in recipe.spaces.items())
+    return BundleDescription(
+        name=recipe.name,
+        version=recipe.version,
+        description=f"{recipe.data.set}: classifier {recipe.classifier.architecture}; latent spaces {spaces or 'none'}",
+        class_names=CLASS_NAMES[recipe.data.set],
+        roles={name: space.roles for name, space in recipe.spaces.items()},
+        recipe_digest=recipe.digest(),
+        calibration_size=recipe.data.calibration if recipe.space_with_role("morphing") else 0,
+    )
