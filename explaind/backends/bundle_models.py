@@ -9,7 +9,7 @@ from explaind.explanations.models import Autoencoder, Classifier, ClassifierGrad
 
 
 def _nothing() -> None:
-    """A backend in this process holds nothing that must be closed."""
+    """A backend in this process holds nothing that must be closed and needs nothing outside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,8 @@ class BundleModels:
 
     classifier_gradient None: the bundle has forward graphs only, so it cannot serve path masks. autoencoders: by
     latent space. morph_gradients: by latent space, for those with the morphing role. All may be called from
-    several threads at once, until `close`.
+    several threads at once, until `close`. check: raises BackendUnavailable where something that the backend needs
+    outside this process is not ready, without computing anything.
     """
 
     backend: str
@@ -28,3 +29,4 @@ class BundleModels:
     morph_gradients: dict[str, MorphGradient]
     device: str = "CPU"
     close: Callable[[], None] = field(default=_nothing)
+    check: Callable[[], None] = field(default=_nothing)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from explaind.backends import networks as tables
@@ -16,7 +17,7 @@ from explaind.backends.arrays import CHUNK_ROWS, checked, in_chunks
 from explaind.backends.bundle_models import BundleModels
 from explaind.backends.networks import Networks
 from explaind.backends.torchserve_client import TorchServeClient
-from explaind.backends.torchserve_management import ModelName, archive_model
+from explaind.backends.torchserve_management import ModelName, archive_model, ready_models
 from explaind.errors import BackendUnavailable, BundleInvalid
 from explaind.explanations.models import FloatArray
 
@@ -114,11 +115,13 @@ class TorchServeMorphGradient:
         return self._autoencoder.pull_back(codes, cotangent), logits
 
 
-def open_bundle(folder: Path, *, address: str, timeout_seconds: float = 10.0) -> BundleModels:
+def open_bundle(folder: Path, *, address: str, management: str = "", timeout_seconds: float = 10.0) -> BundleModels:
     """The models of a bundle folder whose archives a TorchServe serves.
 
-    address: host:port of TorchServe's gRPC inference API. timeout_seconds: of one call. Nothing is sent here: the
-    first call says whether anybody answers. Raises BundleInvalid for a folder without archives.
+    address: host:port of TorchServe's gRPC inference API. management: http://host:port of its management API, for
+    `check`; without it a worker that is being restarted is seen only by the calls that wait for it.
+    timeout_seconds: of one call. Nothing is sent here: the first call says whether anybody answers. Raises
+    BundleInvalid for a folder without archives.
     """
     networks = tables.read(folder)
     client = TorchServeClient(address, timeout_seconds=timeout_seconds)
@@ -139,12 +142,22 @@ def open_bundle(folder: Path, *, address: str, timeout_seconds: float = 10.0) ->
         },
         device="remote",
         close=client.close,
+        check=partial(_check, management, served_models(folder)),
     )
 
 
 def served_models(folder: Path) -> tuple[ModelName, ...]:
     """What TorchServe calls the models of a bundle folder; to ask `ready_models` about them."""
     return tuple(archive_model(path) for path in sorted(folder.glob("*.mar")))
+
+
+def _check(management: str, models: tuple[ModelName, ...]) -> None:
+    """TorchServe lets calls wait while it restarts a worker, so a call would not show it."""
+    if management and not set(models) <= ready_models(management, models):
+        raise BackendUnavailable(
+            f"TorchServe at {management} has no READY worker for each model of this bundle; see its log.",
+            metadata={"backend": "torchserve", "cause": "no_worker"},
+        )
 
 
 def _served(folder: Path, role: str) -> ModelName:
