@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from explaind.explanations.prediction import softmax
 from explaind.explanations.types import DoubleArray, FloatArray, ImportanceMeasure
 
 # Sums are made in float64 whatever comes in; counts serve as weights.
@@ -17,10 +18,8 @@ UNDECIDED_BELOW = 0.1
 
 
 def probabilities(logits: FloatArray) -> DoubleArray:
-    """Softmax over the last axis: logits (..., K) → (..., K)."""
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    exponentials = np.exp(shifted)
-    return np.asarray(exponentials / exponentials.sum(axis=-1, keepdims=True))
+    """logits (..., K) → (..., K): beside `log_odds`, the response that the source uses."""
+    return softmax(logits)
 
 
 def log_odds(logits: FloatArray) -> DoubleArray:
