@@ -1,0 +1,188 @@
+"""The bundles of a model store that are served now, and the polling that keeps them so (DESIGN §5).
+
+A version that appears is verified, opened and warmed before anyone can ask for it; one that cannot be is refused
+by name while the last good one goes on serving; one that is removed goes away. Readers never wait for any of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+
+import structlog
+
+from explaind.bundles import bundle as bundles
+from explaind.bundles import labels
+from explaind.bundles.bundle import Bundle
+from explaind.errors import BundleInvalid, ConfigurationError, ExplaindError, ModelLoading, ModelNotFound, Unavailable
+
+log = structlog.get_logger(__name__)
+
+Key = tuple[str, str]
+"""Name and version."""
+Signature = tuple[tuple[str, int, int, int], ...]
+"""Of each file: name, times of content and of permissions, size. Changes whenever a look inside is due."""
+
+
+class Served(Protocol):
+    """A bundle with whatever the owner opened for it. Nothing closes it: it goes with its last request."""
+
+    @property
+    def bundle(self) -> Bundle: ...
+
+
+S = TypeVar("S", bound=Served)
+
+
+class Catalogue(Generic[S]):
+    """serve: opens and warms a verified bundle (seconds; may raise any ExplaindError to refuse it).
+
+    on_change: called after each refresh that changed what is served.
+    """
+
+    def __init__(self, store: Path, serve: Callable[[Bundle], S], on_change: Callable[[], None]) -> None:
+        self._store = store
+        self._serve = serve
+        self._on_change = on_change
+        self._served: dict[Key, S] = {}  # replaced whole, never altered: readers need no lock
+        self._refusals: dict[Key, ExplaindError] = {}
+        self._seen: dict[Key, Signature] = {}
+        self._loaded = False
+        self._refreshing = threading.Lock()
+        self._stopped = threading.Event()
+        self._watcher: threading.Thread | None = None
+
+    def get(self, name: str, version: str = "") -> S:
+        """version "": the highest. Raises ModelLoading before the first refresh is over, ModelNotFound."""
+        served = self._served
+        versions = _versions(served, name)
+        if versions and version in ("", *versions):
+            return served[name, version or versions[-1]]
+        if not self._loaded:
+            raise ModelLoading("The models are being loaded: try again in a second.", retry_after=1.0)
+        raise _not_found(name, version, versions, tuple(sorted({name for name, _ in served})))
+
+    def all(self) -> tuple[S, ...]:
+        """Every served version: by name, versions rising."""
+        served = self._served
+        names = sorted({name for name, _ in served})
+        return tuple(served[name, version] for name in names for version in _versions(served, name))
+
+    def defaults(self) -> tuple[S, ...]:
+        """The highest version of each model."""
+        return tuple({served.bundle.name: served for served in self.all()}.values())
+
+    def refusals(self) -> dict[Key, ExplaindError]:
+        """Why each version that is in the store is not served as it lies there."""
+        return dict(self._refusals)
+
+    def refresh(self) -> None:
+        """Looks at the store once. Raises ConfigurationError where it is no readable folder."""
+        with self._refreshing:
+            found = self._scan()
+            changed = self._drop(self._seen.keys() - found.keys())
+            for key, signature in found.items():
+                if self._seen.get(key) != signature:
+                    changed |= self._take(key, signature)
+            self._loaded = True
+        if changed:
+            self._on_change()
+
+    def watch(self, seconds: float) -> None:
+        """Refreshes every so many seconds in a thread of its own; 0: never."""
+        if seconds > 0 and self._watcher is None:
+            self._watcher = threading.Thread(target=self._poll, args=(seconds,), name="catalogue", daemon=True)
+            self._watcher.start()
+
+    def stop(self) -> None:
+        """Ends the polling; waits for a refresh that is under way."""
+        self._stopped.set()
+        if self._watcher is not None:
+            self._watcher.join()
+
+    def _poll(self, seconds: float) -> None:
+        while not self._stopped.wait(seconds):
+            try:
+                self.refresh()
+            except ConfigurationError as error:
+                log.warning("model store not read", why=error.message)
+            except Exception:  # the thread must outlive whatever a bundle brings
+                log.exception("model store not read")
+
+    def _scan(self) -> dict[Key, Signature]:
+        try:
+            models = _folders(self._store)
+            return {(model.name, version.name): _signature(version) for model in models for version in _folders(model)}
+        except OSError as error:
+            raise ConfigurationError(
+                f"The model store {self._store} cannot be read ({error.strerror}): "
+                "name an existing folder with --model-store."
+            ) from error
+
+    def _take(self, key: Key, signature: Signature) -> bool:
+        """Serves this version, or refuses it and leaves in place what was served under its name."""
+        self._seen[key] = signature
+        try:
+            served = self._serve(bundles.load(self._store.joinpath(*key)))
+        except Exception as error:  # one bundle's defect, whatever it is, must not keep the others away
+            self._refuse(key, error)
+            return False
+        self._refusals.pop(key, None)
+        self._served = {**self._served, key: served}
+        log.info("bundle served", model=key[0], version=key[1], digest=served.bundle.digest)
+        return True
+
+    def _refuse(self, key: Key, error: Exception) -> None:
+        if not isinstance(error, ExplaindError):
+            log.error("unexpected while opening a bundle", model=key[0], version=key[1], exc_info=error)
+            error = BundleInvalid(f"{self._store.joinpath(*key)} cannot be opened: see the log.")
+        if isinstance(error, Unavailable):
+            self._seen[key] = ()  # nothing wrong with the files: try again at the next look
+        before = self._refusals.get(key)
+        self._refusals[key] = error
+        if before is None or before.message != error.message:
+            log.error("bundle refused", model=key[0], version=key[1], why=error.message, last_good=key in self._served)
+
+    def _drop(self, gone: set[Key]) -> bool:
+        for key in gone:
+            self._seen.pop(key)
+            self._refusals.pop(key, None)
+            log.info("bundle removed", model=key[0], version=key[1])
+        kept = {key: served for key, served in self._served.items() if key not in gone}
+        changed = len(kept) < len(self._served)
+        self._served = kept
+        return changed
+
+
+def _versions(served: dict[Key, S], name: str) -> tuple[str, ...]:
+    return tuple(sorted((version for model, version in served if model == name), key=version_order))
+
+
+def version_order(version: str) -> tuple[bool, int, str]:
+    """Rising: names in alphabetical order, then integers by value, so that 10 comes after 9."""
+    number = version.isascii() and version.isdigit()
+    return number, int(version) if number else 0, version
+
+
+def _not_found(name: str, version: str, versions: tuple[str, ...], models: tuple[str, ...]) -> ModelNotFound:
+    if versions:
+        return ModelNotFound(
+            f"Model {name} has no version {version[:64]!r}; it has {', '.join(versions)}.",
+            metadata={"model": name, "versions": ", ".join(versions)},
+        )
+    there = f"there is {', '.join(models)}" if models else "none is served"
+    return ModelNotFound(f"There is no model {name[:64]!r}; {there}.", metadata={"models": ", ".join(models)})
+
+
+def _folders(parent: Path) -> list[Path]:
+    """Hidden ones are being written, or are not ours."""
+    return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def _signature(folder: Path) -> Signature:
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    named = folder.parent / labels.FILE_NAME
+    stats = [(path.name, path.stat()) for path in [*files, *([named] if named.is_file() else [])]]
+    return tuple((name, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size) for name, stat in stats)

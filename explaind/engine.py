@@ -1,0 +1,260 @@
+"""One request from the catalogue to the answer: find the bundle, pick a backend, run, measure (DESIGN §1).
+
+The transport-free core that gRPC, the command line and batch engines share. Blocking and thread-safe; nothing is
+computed under a lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+import structlog
+
+from explaind import engine_metrics, engine_work, served_bundle
+from explaind.backend_pool import RETRY_SECONDS, Opener, openers
+from explaind.bundles.bundle import Bundle
+from explaind.bundles.catalogue import Catalogue
+from explaind.engine_work import DECODE, PATH_MASK, Work
+from explaind.errors import (
+    ConfigurationError,
+    DeadlineTooShort,
+    InvalidRequest,
+    ParameterOutOfRange,
+    Unavailable,
+)
+from explaind.explanations import conformal
+from explaind.explanations.budget import Budget
+from explaind.explanations.models import FloatArray
+from explaind.explanations.types import (
+    Explanation,
+    RankingMethod,
+)
+from explaind.images import ImageLimits, prepare
+from explaind.metrics import Metrics
+from explaind.model_description import described
+from explaind.requests import (
+    BackendState,
+    CostClass,
+    ExplanationRequest,
+    ImageInput,
+    ModelDescription,
+    ModelSummary,
+    ScoreRequest,
+    ScoreResult,
+)
+from explaind.served_bundle import ServedBundle
+from explaind.settings import Settings
+from explaind.stage_clock import StageClock
+
+log = structlog.get_logger(__name__)
+
+
+class Engine:
+    """All bundles of a model store. `open`, then `warm`, then any number of threads may ask; `close` at the end."""
+
+    def __init__(self, settings: Settings, metrics: Metrics, available: dict[str, Opener]) -> None:
+        """available: what opens a bundle, by backend, in the order they are tried."""
+        self._settings = settings
+        self._metrics = metrics
+        self._openers = available
+        self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+        self._catalogue = Catalogue(settings.model_store, self._serve, self._show_models)
+        self._shown: set[tuple[str, str, str]] = set()
+        self._closed = threading.Event()
+        self._monitor = threading.Thread(target=self._watch_backends, name="backends", daemon=True)
+        self._starting = threading.Lock()
+
+    @classmethod
+    def open(cls, settings: Settings, metrics: Metrics) -> Self:
+        """Fast; opens no bundle yet. Raises ConfigurationError for a backend that is unknown or not installed, and
+        where the model store is no folder."""
+        if not settings.model_store.is_dir():
+            raise ConfigurationError(
+                f"The model store {settings.model_store} is no folder: name one with --model-store."
+            )
+        return cls(settings, metrics, openers(settings))
+
+    def warm(self) -> None:
+        """Verifies, opens and tries every bundle, then keeps watch over store and backends. May be called again.
+
+        Raises BackendUnavailable while no bundle has a live backend, BundleInvalid where all are refused,
+        ConfigurationError for an empty or unreadable store.
+        """
+        self._catalogue.refresh()
+        with self._starting:
+            if self._monitor.ident is None and not self._closed.is_set():
+                self._monitor.start()
+                self._catalogue.watch(self._settings.reload_seconds)
+        if not self._catalogue.all():
+            raise self._nothing_served()
+
+    def close(self) -> None:
+        """Ends the watching and closes the backends; nothing may be running."""
+        self._closed.set()
+        self._catalogue.stop()
+        if self._monitor.ident is not None:
+            self._monitor.join()
+        for served in self._catalogue.all():
+            served.pool.close()
+
+    # ---- requests ---------------------------------------------------------------------------------------------
+
+    def explain(self, request: ExplanationRequest, budget: Budget) -> Explanation:
+        """Raises any ExplaindError but ConfigurationError; see DESIGN §2 for which when."""
+        budget.raise_if_cancelled()
+        served = self._catalogue.get(request.model, request.version)
+        engine_work.check(served.bundle, request)
+        kinds = engine_work.kinds(request)
+        required = {kind: stage == PATH_MASK for stage, kind in kinds.items()}
+        served.estimates.require(budget, required)
+        clock = StageClock()
+        with clock.stage(DECODE):
+            image = self._prepare(request.image, served.bundle)
+        try:
+            explanation = served.pool.run(lambda models: served.work(models, clock, budget).explain(request, image))
+        except DeadlineTooShort as error:
+            error.metadata.setdefault("estimate_seconds", f"{served.estimates.total(required):.6f}")
+            raise
+        for timing in clock.timings:
+            served.estimates.add(kinds[timing.stage], timing.seconds)
+        engine_metrics.observe_stages(self._metrics, served.bundle.name, clock)
+        engine_metrics.observe_explanation(self._metrics, explanation)
+        return replace(explanation, image_digest=_digest(image), timings=clock.timings)
+
+    def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult:
+        """As `explain`, of many images at once; an image that cannot be used is an error of its own."""
+        budget.raise_if_cancelled()
+        served = self._catalogue.get(request.model, request.version)
+        self._check_batch(request)
+        engine_work.check_score(served.bundle, request.parameters)
+        clock = StageClock()
+        with clock.stage(DECODE):
+            images, errors = self._prepare_all(request, served.bundle, budget)
+        result = _empty_result(served.bundle, request, errors)
+        if images:
+            batch = np.stack(list(images.values()))
+            result = served.pool.run(lambda models: _scored(served.work(models, clock, budget), batch, request, result))
+        engine_metrics.observe_stages(self._metrics, served.bundle.name, clock, max(len(images), 1))
+        engine_metrics.observe_batch(self._metrics, result, len(request.images))
+        return replace(result, indices=tuple(images), timings=clock.timings)
+
+    @staticmethod
+    def cost_class(request: ExplanationRequest) -> CostClass:
+        """SLOW: path masks of either solver and Sobol's indices; milliseconds never wait behind them."""
+        ranking = request.latent_ranking
+        sobol = ranking is not None and ranking.method is RankingMethod.SOBOL
+        return CostClass.SLOW if sobol or request.path_mask is not None else CostClass.FAST
+
+    # ---- what there is ----------------------------------------------------------------------------------------
+
+    def list_models(self) -> tuple[ModelSummary, ...]:
+        """By name; from memory."""
+        served = self._catalogue.all()
+        return tuple(
+            ModelSummary(
+                name=default.bundle.name,
+                versions=tuple(each.bundle.version for each in served if each.bundle.name == default.bundle.name),
+                description=default.bundle.manifest.description,
+            )
+            for default in self._catalogue.defaults()
+        )
+
+    def describe(self, model: str, version: str = "") -> ModelDescription:
+        """From memory. Raises ModelNotFound, ModelLoading."""
+        served = self._catalogue.get(model, version)
+        return described(served.bundle, served.pool.states())
+
+    def backend_states(self) -> tuple[BackendState, ...]:
+        """Of each configured backend: alive where it serves every default version that can use it."""
+        states = [state for served in self._catalogue.defaults() for state in served.pool.states()]
+        return tuple(_overall(name, [state for state in states if state.name == name]) for name in self._openers)
+
+    # ---- inside -----------------------------------------------------------------------------------------------
+
+    def _serve(self, bundle: Bundle) -> ServedBundle:
+        return served_bundle.serve(bundle, self._openers, self._metrics)
+
+    def _nothing_served(self) -> Exception:
+        refused = list(self._catalogue.refusals().values())
+        transient = [error for error in refused if isinstance(error, Unavailable)]
+        for error in (*transient, *refused):
+            return error
+        return ConfigurationError(
+            f"The model store {self._settings.model_store} holds no bundle: build one with `explaind train` or name "
+            "another folder with --model-store."
+        )
+
+    def _watch_backends(self) -> None:
+        while not self._closed.wait(RETRY_SECONDS):
+            for served in self._catalogue.all():
+                try:
+                    served.pool.check()
+                except Exception:  # the thread must outlive whatever a backend brings
+                    log.exception("backends not looked at", model=served.bundle.name)
+
+    def _show_models(self) -> None:
+        now = {(served.bundle.name, served.bundle.version, served.bundle.digest) for served in self._catalogue.all()}
+        for labels in self._shown - now:
+            self._metrics.model_info.remove(*labels)
+        for labels in now:
+            self._metrics.model_info.labels(*labels).set(1)
+        self._shown = now
+
+    def _prepare(self, image: ImageInput, bundle: Bundle) -> FloatArray:
+        return prepare(image, bundle.manifest.image_shape, self._limits)
+
+    def _prepare_all(
+        self, request: ScoreRequest, bundle: Bundle, budget: Budget
+    ) -> tuple[dict[int, FloatArray], dict[int, InvalidRequest]]:
+        images: dict[int, FloatArray] = {}
+        errors: dict[int, InvalidRequest] = {}
+        for position, image in enumerate(request.images):
+            budget.raise_if_cancelled()
+            try:
+                images[position] = self._prepare(image, bundle)
+            except InvalidRequest as error:
+                errors[position] = error
+        return images, errors
+
+    def _check_batch(self, request: ScoreRequest) -> None:
+        most = self._settings.max_batch_images
+        if not 1 <= len(request.images) <= most:
+            raise ParameterOutOfRange(
+                f"images holds {len(request.images)} images: send from 1 to {most}.",
+                field="images",
+                metadata={"max_batch_images": str(most)},
+            )
+
+
+def _scored(work: Work, batch: FloatArray, request: ScoreRequest, empty: ScoreResult) -> ScoreResult:
+    predictions = work.predict(batch)
+    scores = work.score(batch, request.parameters)
+    return replace(empty, predictions=predictions, batch=scores, threshold=scores.threshold)
+
+
+def _empty_result(bundle: Bundle, request: ScoreRequest, errors: dict[int, InvalidRequest]) -> ScoreResult:
+    level, detector = request.parameters.level, request.parameters.detector
+    return ScoreResult(
+        model=bundle.name,
+        model_version=bundle.version,
+        indices=(),
+        predictions=(),
+        batch=None,
+        errors=tuple(errors.items()),
+        threshold=conformal.threshold(engine_work.calibration(bundle, detector), level),
+        bundle_digest=bundle.digest,
+    )
+
+
+def _overall(name: str, states: list[BackendState]) -> BackendState:
+    detail = next((state.detail for state in states if not state.alive), "" if states else "No model is served.")
+    return BackendState(name=name, alive=not detail, detail=detail)
+
+
+def _digest(image: FloatArray) -> str:
+    """SHA-256 (hex) of the float32 pixels in C, H, W order, little-endian: what the model saw, whatever was sent."""
+    return hashlib.sha256(np.ascontiguousarray(image, "<f4").tobytes()).hexdigest()

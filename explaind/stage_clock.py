@@ -1,0 +1,79 @@
+"""How long each stage of one request took, and how long such stages take of late."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from explaind.errors import DeadlineTooShort
+from explaind.explanations.budget import Budget
+from explaind.explanations.types import StageTiming
+
+
+class StageClock:
+    """Of one request; used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._timings: list[StageTiming] = []
+
+    @contextmanager
+    def stage(self, stage: str, backend: str = "") -> Iterator[None]:
+        """A stage that ends in an error is not counted: its time says nothing of the work."""
+        start = time.perf_counter()
+        yield
+        self._timings.append(StageTiming(stage=stage, backend=backend, seconds=time.perf_counter() - start))
+
+    @property
+    def timings(self) -> tuple[StageTiming, ...]:
+        return tuple(self._timings)
+
+
+class Estimates:
+    """What work of a kind takes, from its recent runs. Thread-safe.
+
+    A kind is a stage with what changes its cost, as in `latent_ranking/sobol`. Runs older than a minute are
+    forgotten, so that a slow hour does not refuse requests for ever.
+    """
+
+    SAMPLES = 64
+    MINIMUM = 5
+    MEMORY_SECONDS = 60.0
+
+    def __init__(self) -> None:
+        self._runs: defaultdict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=self.SAMPLES))
+        self._lock = threading.Lock()
+
+    def add(self, kind: str, seconds: float) -> None:
+        with self._lock:
+            self._runs[kind].append((time.monotonic(), seconds))
+
+    def seconds(self, kind: str, *, anytime: bool = False) -> float:
+        """The median; of work that can stop early the shortest; 0 with too few recent runs to tell."""
+        since = time.monotonic() - self.MEMORY_SECONDS
+        with self._lock:
+            runs = [seconds for when, seconds in self._runs[kind] if when >= since]
+        if len(runs) < self.MINIMUM:
+            return 0.0
+        return min(runs) if anytime else statistics.median(runs)
+
+    def total(self, kinds: Mapping[str, bool]) -> float:
+        """Seconds that a request of these kinds takes at least; see `require`."""
+        return sum(self.seconds(kind, anytime=anytime) for kind, anytime in kinds.items())
+
+    def require(self, budget: Budget, kinds: Mapping[str, bool]) -> None:
+        """kinds: whether each can stop early, by kind. Raises DeadlineTooShort where the budget cannot be enough."""
+        estimate = self.total(kinds)
+        remaining = budget.remaining()
+        if remaining <= estimate:
+            raise deadline_too_short(remaining, estimate)
+
+
+def deadline_too_short(remaining: float, estimate: float) -> DeadlineTooShort:
+    return DeadlineTooShort(
+        f"{max(remaining, 0):.3f} s are left and such a request takes about {estimate:.3f} s: allow more time.",
+        metadata={"estimate_seconds": f"{estimate:.6f}"},
+    )
