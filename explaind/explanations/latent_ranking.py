@@ -135,11 +135,16 @@ def _ranked_factors(factors: Sequence[Factor], scores: Scores, task: Task) -> li
     used = set(task.ranked)
     found = [(factor, [d for d in factor.dimensions if d in used]) for factor in factors]
     rows = [_ranked_factor(factor, dimensions, scores, task) for factor, dimensions in found if dimensions]
-    return sorted(rows, key=lambda row: -abs(row[1].importance))
+    return sorted(rows, key=lambda row: _strength(row[1].importance, task.measure), reverse=True)
+
+
+def _strength(importance: float, measure: ImportanceMeasure) -> float:
+    # A permutation importance below 0 is noise about nothing, every other sign says for or against.
+    return importance if measure is ImportanceMeasure.PERMUTATION else abs(importance)
 
 
 def _ranked_factor(factor: Factor, dimensions: list[int], scores: Scores, task: Task) -> tuple[int, RankedLatent]:
-    strongest = max(dimensions, key=lambda dimension: abs(scores.importance[dimension]))
+    strongest = max(dimensions, key=lambda dimension: _strength(float(scores.importance[dimension]), task.measure))
     counted = dimensions if task.measure in _ADDITIVE else [strongest]
     latent = RankedLatent(
         factor=factor,
