@@ -101,8 +101,6 @@ def _arrays(given: Mapping[str, FloatArray], shapes: Mapping[str, tuple[int, ...
     arrays = tuple(checked(name, given[name], shape) for name, shape in shapes.items())
     if len({len(array) for array in arrays}) != 1:
         raise ShapeMismatch("The arrays of a request must have equally many rows.", field=wire.PAYLOAD)
-    if len(arrays[0]) == 0:
-        raise ShapeMismatch("The request has no rows; send at least one.", field=wire.PAYLOAD)
     return arrays
 
 
