@@ -22,7 +22,7 @@ from explaind.backends.bundle_models import BundleModels
 from explaind.backends.torchserve_batch import Operation, answer_batch
 from explaind.errors import BackendUnavailable, InvalidRequest, ParameterOutOfRange, ShapeMismatch
 from explaind.explanations.models import FloatArray
-from tests.untrained import write_untrained
+from tests.untrained_archives import write_untrained
 
 CLASSES = {"classifier": "ClassifierHandler", "vae": "VaeHandler"}
 

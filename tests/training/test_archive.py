@@ -14,7 +14,7 @@ from safetensors.numpy import load
 from explaind.backends import networks
 from explaind.errors import BundleInvalid
 from explaind.training.archive import ArchiveConfiguration, handlers_folder, write_archives
-from tests.untrained import write_untrained
+from tests.untrained_archives import write_untrained
 
 ENTRIES = ["model-config.yaml", "{}_handler.py", "networks.json", "weights.safetensors", "MAR-INF/MANIFEST.json"]
 

@@ -1,4 +1,4 @@
-"""A bundle of untrained networks with [PM]'s tables: real shapes and real archives, in a tenth of a second."""
+"""Untrained networks with [PM]'s tables as archives: real shapes, no ONNX graphs, in a tenth of a second."""
 
 from __future__ import annotations
 
