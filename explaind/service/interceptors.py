@@ -64,8 +64,7 @@ class ObservingInterceptor(ServerInterceptor):
             code = cancellation_code(context, time_out)
             raise
         finally:
-            sent: Any = context.code()  # a number, whatever the type stubs say; None: nothing but OK
-            code = code if code is not grpc.StatusCode.OK else CODES[sent or 0]
+            code = code if code is not grpc.StatusCode.OK else sent_code(context)
             seconds = timer.end(code)
             _log_end(own, code, seconds)
 
@@ -89,6 +88,12 @@ async def abort(context: Context, error: BaseException, request_id: str) -> NoRe
     answer = status.reported(error, request_id=request_id)
     trailers = (*status.trailers(error, answer), (request_ids.METADATA_KEY, request_id))
     await context.abort(CODES[answer.code], answer.message, trailers)
+
+
+def sent_code(context: Context) -> grpc.StatusCode:
+    """What the RPC was ended with. gRPC keeps what it was given: a member, or 0 where nobody gave anything."""
+    code: Any = context.code()
+    return code if isinstance(code, grpc.StatusCode) else CODES[code or 0]
 
 
 def cancellation_code(context: Context, time_out: float | None) -> grpc.StatusCode:

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
+from explaind.engine import Engine
 from explaind.errors import LaunchFailed
 from explaind.metrics import Metrics
 from explaind.service import grpc_metrics, listening, logging
@@ -72,17 +73,22 @@ class Server:
         return self._health.serving
 
     @property
+    def active_calls(self) -> int:
+        """explaind's own RPCs in work."""
+        return self._activity.count
+
+    @property
     def address(self) -> str:
         return listening.grpc_address(self.settings.host, self._port)
 
     async def start(self) -> None:
         """Returns when the ports are open. Health says NOT_SERVING until the engine is warm."""
-        self._grpc = self._new_grpc_server()
-        self._port = self._bind()
+        self._raise_if_taken()
+        self._served = await self._opened_engine()
         try:
             await self._open()
         except BaseException:
-            await self._grpc.stop(None)
+            await asyncio.to_thread(self._served.close)
             raise
         self._monitoring = asyncio.create_task(self._health.run())
         log.info("listening", address=self.address, metrics_port=self.metrics_port)
@@ -115,25 +121,22 @@ class Server:
         await self._stopped.wait()
 
     async def _open(self) -> None:
-        self._served = await self._opened_engine()
+        settings = self.settings
+        self._health = HealthMonitor(self._served, [service.full_name for service in OWN_SERVICES])
+        await self._health.begin()
+        self._http = MetricsServer(settings.host, settings.metrics_port, self.metrics.registry, lambda: self.serving)
         try:
-            self._health = HealthMonitor(self._served, [service.full_name for service in OWN_SERVICES])
-            settings = self.settings
-            self._http = MetricsServer(
-                settings.host, settings.metrics_port, self.metrics.registry, lambda: self.serving
-            )
+            self._grpc = self._new_grpc_server()
             self._add_servicers()
-            await self._health.begin()
+            self._port = self._bind()  # last: a port that gRPC has bound is free again only when it has been served
             await self._grpc.start()
         except BaseException:
-            await asyncio.to_thread(self._served.close)
+            await asyncio.to_thread(self._http.close)
             raise
 
     async def _opened_engine(self) -> ServedEngine:
         if self._engine is not None:
             return self._engine
-        from explaind.engine import Engine
-
         return await asyncio.to_thread(Engine.open, self.settings, self.metrics)
 
     def _new_grpc_server(self) -> aio.Server:
@@ -141,15 +144,19 @@ class Server:
             interceptors=[ObservingInterceptor(self.metrics, self._activity)], options=_options(self.settings)
         )
 
-    def _bind(self) -> int:
+    def _raise_if_taken(self) -> None:
+        """Before the engine is opened, and because gRPC does not say why it cannot have a port."""
         host, port = self.settings.host, self.settings.port
+        why = listening.why_not(host, port)
+        if why is not None:
+            raise listening.cannot_listen(host, port, why, option="--port") from why
+
+    def _bind(self) -> int:
         try:
-            return self._grpc.add_insecure_port(listening.grpc_address(host, port))
+            return self._grpc.add_insecure_port(listening.grpc_address(self.settings.host, self.settings.port))
         except RuntimeError as error:
-            why = listening.why_not(host, port)
-            if why is None:
-                raise LaunchFailed(f"gRPC cannot listen on port {port} of {host}: {error}.") from error
-            raise listening.cannot_listen(host, port, why, option="--port") from error
+            self._raise_if_taken()
+            raise LaunchFailed(f"gRPC cannot listen on port {self.settings.port}: {error}.") from error
 
     def _add_servicers(self) -> None:
         self._admission = Admission(self.settings, self.metrics)
