@@ -1,0 +1,159 @@
+"""Both morph solvers on a NumPy decoder and classifier; every way a walk can end."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+
+from explaind.errors import Cancelled, ParameterOutOfRange
+from explaind.explanations import two_class
+from explaind.explanations.budget import Budget
+from explaind.explanations.morph_reference_solver import LikelihoodDescent
+from explaind.explanations.prediction import predict
+from explaind.explanations.semantic_morphing import morph
+from explaind.explanations.smoothed_flow import NEIGHBOURS, SmoothedFlow
+from explaind.explanations.types import Morph, PathMaskParameters, Solver
+from tests.explanations.morphing_models import REFERENCE, code_of, constant_models, image_of, template_models
+
+
+def _morph(index: int, budget: Budget | None = None, **asked: object) -> Morph:
+    models, image = template_models(), image_of(index)
+    prediction = predict(models.classifier, image[None])[0]
+    parameters = PathMaskParameters(**asked)  # type: ignore[arg-type]
+    return morph(models, REFERENCE, image, parameters, prediction=prediction, budget=budget)
+
+
+def _logits(code: np.ndarray) -> np.ndarray:
+    models = template_models()
+    return models.classifier.logits(models.autoencoder.decode(code[None].astype(np.float32)))[0]
+
+
+@pytest.mark.parametrize(
+    ("solver", "index", "other"),
+    [("fast", 0, 1), ("fast", 0, 2), ("fast", 1, 2), ("fast", 2, 1), ("reference", 0, 1), ("reference", 1, 2)],
+)
+def test_a_morph_ends_sure_of_the_other_class(solver: str, index: int, other: int) -> None:
+    result = _morph(index, solver=Solver(solver), other_class=other)
+    logits = _logits(result.z_other)
+    assert result.found
+    assert not result.best_so_far
+    assert result.reason == ""
+    assert int(logits.argmax()) == other
+    assert float(two_class.entropy(logits, other, index)) == pytest.approx(result.entropy, abs=1e-6)
+    assert result.entropy < 0.01
+    assert int(_logits(result.z_self).argmax()) == index
+    assert result.latent_distance == pytest.approx(np.linalg.norm(result.z_self - result.z_other))
+
+
+def test_fast_takes_few_steps_of_a_quarter() -> None:
+    result = _morph(0, other_class=1)
+    assert 2 <= result.steps <= 40
+    assert result.latent_distance <= 0.25 * result.steps + 1e-9
+
+
+def test_the_runner_up_is_the_default() -> None:
+    result = _morph(0)
+    assert (result.self_class, result.other_class) == (0, 2)
+    assert result.reconstruction_agrees
+
+
+def test_a_seed_repeats_and_another_does_not() -> None:
+    first, again, other = (_morph(0, seed=seed) for seed in (7, 7, 8))
+    assert np.array_equal(first.z_other, again.z_other)
+    assert not np.array_equal(first.z_other, other.z_other)
+
+
+def test_an_image_that_looks_like_other_walks_to_self() -> None:
+    """A wrongly classified image asked about its true class: its own code is z_other."""
+    result = _morph(0, self_class=2, other_class=0)
+    assert result.found
+    assert not result.image_is_self
+    assert result.z_other == pytest.approx(code_of(0), abs=0.5)
+    assert int(_logits(result.z_self).argmax()) == 2
+
+
+def test_an_image_of_neither_class_has_no_morph() -> None:
+    result = _morph(0, self_class=1, other_class=2)
+    assert not result.found
+    assert not result.best_so_far
+    assert "class 1 or 2" in result.reason
+    assert result.latent_distance == 0.0
+
+
+def test_a_constant_classifier_is_flat() -> None:
+    models, image = constant_models(), image_of(0)
+    prediction = predict(models.classifier, image[None])[0]
+    result = morph(models, REFERENCE, image, PathMaskParameters(), prediction=prediction)
+    assert not result.found
+    assert "no direction raises class 1" in result.reason
+    assert np.array_equal(result.z_self, result.z_other)
+
+
+@pytest.mark.parametrize("solver", list(Solver))
+def test_too_few_steps_end_without_a_morph(solver: Solver) -> None:
+    result = _morph(0, solver=solver, max_steps=1)
+    assert (result.found, result.best_so_far, result.steps) == (False, False, 1)
+    assert "took all its 1 steps" in result.reason
+
+
+def test_a_walk_cut_after_the_boundary_is_the_best_so_far() -> None:
+    """One step before certainty the other class already leads."""
+    whole = _morph(0, other_class=1)
+    cut = _morph(0, other_class=1, max_steps=whole.steps - 1)
+    assert cut.found
+    assert cut.best_so_far
+    assert "entropy threshold" in cut.reason
+
+
+def test_a_deadline_ends_the_walk_with_what_there_is() -> None:
+    result = _morph(0, budget=Budget(deadline=time.monotonic() - 1.0))
+    assert result.best_so_far
+    assert result.steps == 0
+    assert "deadline" in result.reason
+
+
+def test_cancellation_ends_the_walk() -> None:
+    budget = Budget()
+    budget.cancel()
+    with pytest.raises(Cancelled):
+        _morph(0, budget=budget)
+
+
+def test_bad_parameters_are_refused_before_any_model_call() -> None:
+    with pytest.raises(ParameterOutOfRange) as caught:
+        _morph(0, other_class=3)
+    assert caught.value.field == "path_mask.other_class"
+
+
+def test_fast_makes_one_call_a_step_and_one_to_see_the_end() -> None:
+    models, image = template_models(), image_of(0)
+    prediction = predict(models.classifier, image[None])[0]
+    result = morph(models, REFERENCE, image, PathMaskParameters(), prediction=prediction)
+    assert models.morph_gradient.calls == result.steps + 1  # type: ignore[attr-defined]
+    assert models.morph_gradient.codes == (result.steps + 1) * (1 + NEIGHBOURS)  # type: ignore[attr-defined]
+
+
+def test_a_fast_step_is_a_quarter_along_the_mean_gradient() -> None:
+    flow = SmoothedFlow(np.random.default_rng(36))
+    batch = flow.batch(np.array([1.0, 2.0]))
+    assert batch.shape == (9, 2)
+    assert batch[0].tolist() == [1.0, 2.0]
+    slopes = np.array([[3.0, 0.0], [0.0, 4.0]])
+    assert flow.advance(np.zeros(2), slopes, 0.0) == pytest.approx([0.15, 0.2])
+    assert flow.advance(np.zeros(2), np.zeros((9, 2)), 0.0) is None
+
+
+def test_the_reference_penalty_pulls_towards_the_class_norm() -> None:
+    """With no slope of the logit only the penalty moves the code: outwards if too short, inwards if too long."""
+    for norm, sign in ((5.0, 1.0), (1.0, -1.0)):
+        moved = LikelihoodDescent(0.1, norm).advance(np.array([3.0, 0.0]), np.zeros((1, 2)), 2.0)
+        assert moved is not None
+        assert np.sign(moved[0] - 3.0) == sign
+        assert moved[1] == 0.0
+
+
+def test_without_weight_the_reference_climbs_the_logit() -> None:
+    moved = LikelihoodDescent(0.0, 5.0).advance(np.zeros(2), np.array([[2.0, -2.0]]), 1.0)
+    assert moved == pytest.approx([1e-3, -1e-3], rel=1e-4)
