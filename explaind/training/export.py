@@ -30,7 +30,6 @@ from explaind.training.gradient_graphs import Function, morph_gradient, probabil
 from explaind.training.trained import Trained
 
 PROBE_IMAGES = 4
-EXAMPLE_ROWS = 3  # any number from 2 on: torch takes a batch of 1 for a constant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +94,8 @@ def _space(table: Mapping[str, object], roles: tuple[str, ...]) -> SpaceTable:
 
 
 def _graphs(trained: Trained, networks: Networks) -> list[_Graph]:
-    images = torch.rand(EXAMPLE_ROWS, *networks.image_shape, generator=torch.Generator().manual_seed(0))
-    weights = torch.ones(EXAMPLE_ROWS, networks.classes)
+    rows = _example_rows(networks)
+    images, weights = torch.zeros(rows, *networks.image_shape), torch.ones(rows, networks.classes)
     classifier = trained.classifier
     graphs = [
         _forward(tables.CLASSIFIER_GRAPH, classifier, {"images": images}, ("logits",)),
@@ -107,7 +106,7 @@ def _graphs(trained: Trained, networks: Networks) -> list[_Graph]:
     ]  # fmt: skip
     for name, space in networks.spaces.items():
         encoder, decoder = trained.spaces[name]
-        codes = torch.zeros(EXAMPLE_ROWS, space.latents)
+        codes = torch.zeros(rows, space.latents)
         graphs += [
             _forward(tables.encoder_graph(name), encoder, {"images": images}, ("mean", "deviation")),
             _forward(tables.decoder_graph(name), decoder, {"codes": codes}, ("images",)),
@@ -117,6 +116,12 @@ def _graphs(trained: Trained, networks: Networks) -> list[_Graph]:
             function = morph_gradient(decoder, classifier)
             graphs.append(_gradient(tables.morph_graph(name), function, (decoder, classifier), inputs, "logits"))
     return graphs
+
+
+def _example_rows(networks: Networks) -> int:
+    """A batch that no other size equals: torch takes equal sizes for the same size, and 1 for a constant."""
+    sizes = {*networks.image_shape, networks.classes, *(space.latents for space in networks.spaces.values())}
+    return next(rows for rows in range(2, len(sizes) + 3) if rows not in sizes)
 
 
 def _forward(file: str, module: nn.Module, inputs: Mapping[str, Tensor], outputs: tuple[str, ...]) -> _Graph:

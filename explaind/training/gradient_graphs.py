@@ -44,7 +44,8 @@ def morph_gradient(decoder: nn.Module, classifier: nn.Module) -> Function:
 
 
 def trace(function: Function, inputs: Sequence[Tensor], frozen: Sequence[nn.Module]) -> fx.GraphModule:
-    """The operations of `function`, gradients written out. inputs: examples, B ≥ 2 lest the batch be taken for 1.
+    """The operations of `function`, gradients written out. inputs: examples; their B is no other size, nor 1, or
+    torch would take the two for the same.
 
     frozen: the networks inside; their parameters become constants of the graph.
     """

@@ -58,7 +58,8 @@ class WeightIndex:
 
 
 def export(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> ModelProto:
-    """The module as an ONNX model, its batch dynamic. inputs: examples by name, in the module's order, B ≥ 2."""
+    """The module as an ONNX model, its batch dynamic. inputs: examples by name, in the module's order, with a B
+    that no other size equals."""
     batch = torch.export.Dim("batch")
     program = torch.export.export(
         module, tuple(inputs.values()), dynamic_shapes=tuple({0: batch} for _ in inputs), strict=False
