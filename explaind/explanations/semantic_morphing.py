@@ -42,7 +42,7 @@ def morph(
     random = np.random.default_rng(parameters.seed)
     start = morph_start.choose(models, image, pair, prediction, random, budget)
     if start.top_class is None:
-        return _no_start(pair, start)
+        return _no_start(pair, start, prediction.class_index)
     target = pair[1] if start.top_class == pair[0] else pair[0]
     goal = Goal(
         target=target,
@@ -65,7 +65,8 @@ def _stepper(
     return LikelihoodDescent(weight, float(reference.class_norms[target]))
 
 
-def _no_start(pair: tuple[int, int], start: MorphStart) -> Morph:
+def _no_start(pair: tuple[int, int], start: MorphStart, seen_as: int) -> Morph:
+    wanted = f"class {seen_as}, which the image is seen as" if seen_as in pair else f"class {pair[0]} or {pair[1]}"
     return Morph(
         self_class=pair[0],
         other_class=pair[1],
@@ -77,7 +78,7 @@ def _no_start(pair: tuple[int, int], start: MorphStart) -> Morph:
         entropy=0.0,
         latent_distance=0.0,
         reconstruction_agrees=False,
-        reason=f"No code near the image decodes to what the image looks like, or to class {pair[0]} or {pair[1]}.",
+        reason=f"No code near the image decodes to {wanted}.",
     )
 
 
