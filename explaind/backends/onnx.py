@@ -77,8 +77,18 @@ def open_bundle(folder: Path, *, threads: int = 1, device: Device = "auto") -> B
     networks = tables.read(folder)
     if tables.CLASSIFIER_GRAPH not in networks.graphs:
         raise BundleInvalid(f"{folder} lists no {tables.CLASSIFIER_GRAPH}, so the onnx backend cannot serve it.")
-    sessions = {name: Session(folder / name, threads=threads, device=device) for name in networks.graphs}
+    weights = _weights(folder / tables.WEIGHTS)
+    sessions = {
+        name: Session(folder / name, weights=weights, threads=threads, device=device) for name in networks.graphs
+    }
     return _models(networks, sessions)
+
+
+def _weights(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise BundleInvalid(f"{path} cannot be read: copy the bundle again or build it with `explaind train`.") from exc
 
 
 def _models(networks: Networks, sessions: dict[str, Session]) -> BundleModels:

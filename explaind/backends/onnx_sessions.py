@@ -14,6 +14,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as foreign
 
+from explaind.backends.networks import WEIGHTS
 from explaind.errors import BackendUnavailable, BundleInvalid
 from explaind.explanations.models import FloatArray
 
@@ -33,10 +34,15 @@ _log = logging.getLogger(__name__)
 class Session:
     """One graph. `run` may be called from several threads at once."""
 
-    def __init__(self, path: Path, *, threads: int, device: Device = "auto") -> None:
+    def __init__(self, path: Path, *, weights: bytes, threads: int, device: Device = "auto") -> None:
+        """weights: the content of the file beside it that the graph's external data points into."""
         self._name = path.name
+        self._weights = weights  # onnxruntime may read them as long as the session lives
         with _opening(path):
-            self._session = onnxruntime.InferenceSession(str(path), _options(threads), providers=providers(device))
+            options = _options(threads)
+            # From memory: onnxruntime maps a file, and whoever shortens it while it is served kills this process.
+            options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
+            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=providers(device))
         self.device = "CUDA" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "CPU"
         self._inputs = tuple(value.name for value in self._session.get_inputs())
         _say_once(self.device)
