@@ -7,7 +7,9 @@ that goes away is NOT_SERVING from then on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import structlog
 from grpc_health.v1 import health, health_pb2
@@ -16,6 +18,8 @@ from explaind.errors import ExplaindError
 from explaind.service.engine_protocol import ServedEngine
 
 log = structlog.get_logger(__name__)
+
+Answer = TypeVar("Answer")
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -32,6 +36,8 @@ class HealthMonitor:
         self._engine = engine
         self._services = services
         self._shown: dict[str, bool] = {}
+        # A thread of its own: health must not wait behind conversions, and a stop must wait for it.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="explaind-health")
 
     @property
     def serving(self) -> bool:
@@ -52,21 +58,31 @@ class HealthMonitor:
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def refresh(self) -> None:
-        await self._show(await asyncio.to_thread(self._look))
+        await self._show(await self._asked(self._look))
 
     async def drain(self) -> None:
-        """NOT_SERVING everywhere, for good; open watches are told."""
+        """NOT_SERVING everywhere, for good; open watches are told. `run` must have been cancelled."""
         await self.servicer.enter_graceful_shutdown()
         self._shown = dict.fromkeys(self._shown, False)
 
+    async def close(self) -> None:
+        """Returns when nothing asks the engine any more."""
+        await asyncio.to_thread(self._thread.shutdown)
+
+    async def _asked(self, question: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, question)
+
     async def _warm(self) -> None:
+        told = ""
         while True:
             try:
-                await asyncio.to_thread(self._engine.warm)
+                await self._asked(self._engine.warm)
                 log.info("warmed")
                 return
             except ExplaindError as error:
-                log.warning("not warm yet", reason=error.reason, detail=error.message)
+                if error.message != told:  # once, not every second
+                    log.warning("not warm yet", reason=error.reason, detail=error.message)
+                told = error.message
             except Exception as error:
                 log.error("warming failed", exc_info=error)
             await asyncio.sleep(WARM_RETRY_SECONDS)

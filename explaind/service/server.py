@@ -103,14 +103,15 @@ class Server:
         """Health NOT_SERVING, wait for balancers to see it, then refuse new calls and stop as soon as none is in
         work, at the latest after the grace period (default: the settings') or when `hurry` is set."""
         hurry = hurry or asyncio.Event()
+        self._monitoring.cancel()
         await self._health.drain()
         await _first_of(asyncio.sleep(lame_duck_seconds), hurry.wait())
         grace = self.settings.grace_seconds if grace_seconds is None else grace_seconds
         # gRPC's own grace period would be held to its end by an open health watch.
         await _first_of(self._grpc.stop(grace), self._activity.wait_until_idle(), hurry.wait())
         await self._grpc.stop(None)
-        self._monitoring.cancel()
         await self._admission.close()
+        await self._health.close()
         await asyncio.to_thread(self._http.close)
         await asyncio.to_thread(self._served.close)
         self._stopped.set()

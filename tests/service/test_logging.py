@@ -1,0 +1,50 @@
+"""Log lines, in a process of their own: configuring is for a whole process."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import logging
+import structlog
+from explaind.service.logging import configure
+from explaind.settings import Settings
+
+configure(Settings(log_json={json}, log_level="{level}"))
+structlog.contextvars.bind_contextvars(request_id="mine-4")
+structlog.get_logger("explaind.a").info("ours", number=1)
+logging.getLogger("other").warning("theirs %d", 2)
+pixels = "image-bytes-that-must-not-show"
+try:
+    1 / 0
+except ZeroDivisionError:
+    structlog.get_logger("explaind.a").exception("failed")
+"""
+
+
+def lines(**settings):
+    script = SCRIPT.format(**settings)
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stderr
+
+
+def test_json_lines_of_both_loggers_carry_the_request_id():
+    ours, theirs, failed = map(json.loads, lines(json=True, level="info").splitlines())
+    assert (ours["event"], ours["number"], ours["logger"], ours["level"]) == ("ours", 1, "explaind.a", "info")
+    assert theirs["event"] == "theirs 2"
+    assert {line["request_id"] for line in (ours, theirs, failed)} == {"mine-4"}
+    assert "ZeroDivisionError" in failed["exception"]
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_tracebacks_show_no_local_variables(as_json):
+    text = lines(json=as_json, level="info")
+    assert "ZeroDivisionError" in text
+    assert "image-bytes" not in text
+
+
+def test_the_level_is_obeyed():
+    text = lines(json=True, level="warning")
+    assert '"ours"' not in text
+    assert "theirs" in text
