@@ -134,6 +134,7 @@ def test_without_a_forest_the_forest_is_unsupported(case: Case, scope: RankingSc
 def test_the_other_class_has_opposite_signs(case: Case, method: RankingMethod, scope: RankingScope) -> None:
     self_, other = (case.explain(method=method, scope=scope, target_class=target) for target in (1, 0))
     assert other.target_class == 0
+    assert other.reconstruction_agrees  # with the prediction, whatever class was asked about
     for here, there in zip(self_.latents[:2], other.latents[:2], strict=True):
         assert here.direction == -there.direction
         assert abs(here.importance) == pytest.approx(abs(there.importance), rel=1e-4)

@@ -60,14 +60,17 @@ def test_a_forest_of_one_decision_predicts_it_everywhere() -> None:
     assert losses.tolist() == [0.0, 0.0]
 
 
-def test_permutation_importance_is_the_accuracy_lost() -> None:
-    """One latent decides at 0: shuffling it leaves chance, 1 − (p² + (1 − p)²) is lost; the other loses nothing."""
+@pytest.mark.parametrize("wrong", [0.0, 0.2])
+def test_permutation_importance_is_the_accuracy_lost(wrong: float) -> None:
+    """One latent decides at 0, so the forest is right but where the held-out decisions are flipped: shuffling it
+    leaves chance, half of the rest is lost; the other latent loses nothing."""
     codes = np.random.default_rng(3).standard_normal((4000, 2)).astype(np.float32)
     decisions = (codes[:, 0] > 0).astype(np.int32)
     forest = RandomForestClassifier(5, max_features=None, random_state=0).fit(codes[:2000], decisions[:2000])
     packed = random_forest.pack(forest, 2)
+    decisions[: int(2000 + wrong * 2000)] ^= 1
     losses = random_forest.permutation_importance(packed, codes[2000:], decisions[2000:], seed=0)
-    assert losses[0] == pytest.approx(0.5, abs=0.02)
+    assert losses[0] == pytest.approx(0.5 - wrong, abs=0.02)
     assert losses[1] == pytest.approx(0.0, abs=0.002)
     again = random_forest.permutation_importance(packed, codes[2000:], decisions[2000:], seed=0)
     assert np.array_equal(losses, again)
