@@ -1,0 +1,43 @@
+"""What the demo shows: a table and the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from explaind.cli import figure_words as words
+from explaind.cli.demo_run import Explained
+from explaind.cli.figure import write_figure
+from explaind.cli.pixels import decoded_pixels
+from explaind.cli.tables import arrow, print_table
+
+COLUMNS = ("image", "read as", "sure", "runner-up", "like the training data?", "top factors", "ms")
+TOP_FACTORS = 3
+
+
+def draw(shown: Sequence[Explained], out: Path) -> list[Path]:
+    """Writes one PNG an image into `out`."""
+    paths = []
+    for explained in shown:
+        path = out / explained.name
+        write_figure(explained.response, decoded_pixels(explained.encoded, explained.model), path)
+        paths.append(path)
+    return paths
+
+
+def print_table_of(shown: Sequence[Explained]) -> None:
+    print_table("Explained over gRPC", COLUMNS, [_row(explained) for explained in shown])
+
+
+def _row(explained: Explained) -> tuple[str, ...]:
+    response = explained.response
+    scores, latents = response.prediction.scores, response.latent_ranking.latents[:TOP_FACTORS]
+    return (
+        explained.name,
+        response.prediction.class_name,
+        words.percent(scores, 0),
+        f"{scores[1].class_name} ({words.percent(scores, 1)})",
+        words.anomaly(response.anomaly_score),
+        ", ".join(f"{latent.label} {arrow(latent)}" for latent in latents),
+        f"{explained.seconds * 1000:.0f}",
+    )

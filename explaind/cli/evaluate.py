@@ -1,0 +1,40 @@
+"""`explaind evaluate`: a bundle against its bars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from explaind.cli.options import extra, settings_from
+
+
+def evaluate(
+    bundle: Path = typer.Argument(help="Folder with a recipe.toml and a built version.", exists=True, file_okay=False),
+    data: Path | None = typer.Option(None, help="Folder of the data sets; EXPLAIND_DATA."),
+    training_runs: Path | None = typer.Option(None, help="Where training kept the judge."),
+    quick: bool = typer.Option(False, "--quick", help="A few images a section: minutes less, and less certain."),
+) -> None:
+    """Measure a bundle on its test set, write evaluation.json beside the recipe, and fail where a bar is missed."""
+    settings = settings_from(data=data, training_runs=training_runs)
+    with extra("dev"):
+        from explaind.training.evaluation import evaluate as evaluation
+    result = evaluation.evaluate(
+        bundle,
+        data=settings.data,
+        runs=settings.training_runs,
+        extent=evaluation.QUICK if quick else None,
+        report=lambda line: typer.echo(line, err=True),
+    )
+    bars: Any = result["bars"]
+    _print(bars)
+    if not all(bar["passed"] for bar in bars):
+        raise typer.Exit(1)
+
+
+def _print(bars: list[dict[str, Any]]) -> None:
+    from explaind.cli.tables import print_table
+
+    rows = ((bar["title"], f"{bar['value']:.4g}", bar["bar"], "yes" if bar["passed"] else "NO") for bar in bars)
+    print_table("Bars", ("figure", "value", "bar", "met"), rows)

@@ -1,0 +1,92 @@
+"""`explaind explain`: one image, explained on the terminal, as JSON or as a figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from explaind.cli.options import extra
+
+if TYPE_CHECKING:
+    from explaind.cli.explainer import Explainer
+    from explaind.v1.explanation_service_pb2 import ExplainResponse
+    from explaind.v1.model_service_pb2 import Model
+    from explaind_client import Ask
+
+
+def explain(
+    image: Path = typer.Argument(help="PNG, JPEG or WebP.", exists=True, dir_okay=False, readable=True),
+    model: str = typer.Option("", help="Which model; not needed where there is only one."),
+    version: str = typer.Option("", help="Its version; the highest unless named."),
+    server: str = typer.Option("", help="host:port of a daemon; without it the work is done in this process."),
+    model_store: Path | None = typer.Option(None, help="Folder of bundles, where there is no --server."),
+    backend: str | None = typer.Option(None, help="onnx or torch, where there is no --server."),
+    ranking: bool = typer.Option(True, help="Rank the latent factors."),
+    anomaly: bool = typer.Option(True, help="Score how unusual the image is."),
+    path_mask: bool = typer.Option(True, help="Show which pixels decide for this class rather than the runner-up."),
+    method: str = typer.Option("", help="How latents are ranked: generated_images, original_images, …"),
+    detector: str = typer.Option("", help="mahalanobis or logistic_regression."),
+    level: float | None = typer.Option(None, help="False-alarm rate at which an image is called anomalous; 0.05."),
+    solver: str = typer.Option("", help="fast, or reference: the source's own, about a minute."),
+    self_class: int | None = typer.Option(None, help="Index of the class to explain; the predicted one."),
+    other_class: int | None = typer.Option(None, help="Index of the class to tell it from; the runner-up."),
+    seed: int = typer.Option(0, help="The same seed gives the same answer."),
+    resize: bool = typer.Option(False, "--resize", help="Bring a wrong size to the model's."),
+    timeout: float = typer.Option(120.0, min=0.01, help="Seconds to wait for the answer."),
+    json: bool = typer.Option(False, "--json", help="Print the whole answer as JSON."),
+    figure: Path | None = typer.Option(None, help="Draw the answer into this PNG."),
+) -> None:
+    """Explain one image: what it is, what speaks for that, and whether it is a usual image at all."""
+    with extra("server"):
+        from explaind.cli import asking
+        from explaind.cli.explainer import answering, chosen_model
+        from explaind_client import Ask
+    pictures = figure is not None
+    asked = {
+        "latent_ranking": ranking and asking.ranking(method, seed, pictures=pictures),
+        "anomaly_score": anomaly and asking.anomaly(detector, level, pictures=pictures),
+        "path_mask": path_mask
+        and asking.path_mask(solver, seed, self_class=self_class, other_class=other_class, pictures=pictures),
+    }
+    with answering(server, model_store, backend) as explainer:
+        described = explainer.get_model(chosen_model(explainer, model), version=version)
+        supported = {name: value for name, value in asked.items() if name in described.explanations}
+        ask = Ask(model=described.name, version=described.version, resize=resize, **supported)  # type: ignore[arg-type]
+        response = _answer(explainer, image, ask, timeout)
+    _show(response, json=json)
+    if figure is not None:
+        _draw(response, image, described, figure)
+        typer.echo(f"The figure is {figure}.", err=json)
+
+
+def _answer(explainer: Explainer, image: Path, ask: Ask, timeout: float) -> ExplainResponse:
+    return explainer.explain(
+        image,
+        timeout=timeout,
+        model=ask.model,
+        version=ask.version,
+        latent_ranking=ask.latent_ranking,
+        anomaly_score=ask.anomaly_score,
+        path_mask=ask.path_mask,
+        resize=ask.resize,
+    )
+
+
+def _show(response: ExplainResponse, *, json: bool) -> None:
+    if json:
+        from google.protobuf.json_format import MessageToJson
+
+        typer.echo(MessageToJson(response, preserving_proto_field_name=True))
+        return
+    from explaind.cli.tables import print_answer
+
+    print_answer(response)
+
+
+def _draw(response: ExplainResponse, image: Path, described: Model, figure: Path) -> None:
+    with extra("server"):
+        from explaind.cli.figure import write_figure
+        from explaind.cli.pixels import model_pixels
+    write_figure(response, model_pixels(image, described), figure)

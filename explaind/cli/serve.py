@@ -1,0 +1,67 @@
+"""`explaind serve`: the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from explaind.cli.options import extra, settings_from
+
+if TYPE_CHECKING:
+    from explaind.settings import Settings
+
+
+def serve(
+    host: str | None = typer.Option(None, help="Address to listen on; 127.0.0.1."),
+    port: int | None = typer.Option(None, help="gRPC port; 50051. 0 picks a free one."),
+    metrics_port: int | None = typer.Option(None, help="HTTP port of /metrics and /healthz; 9464. 0 picks a free one."),
+    model_store: Path | None = typer.Option(None, help="Folder of bundles."),
+    torchserve: bool = typer.Option(False, "--torchserve", help="Start TorchServe too; it serves when ONNX fails."),
+    backend: list[str] | None = typer.Option(None, help="Backends in the order they are tried; may be repeated."),
+    workers: int | None = typer.Option(None, help="Requests of the fast class computed at once."),
+    log_json: bool | None = typer.Option(None, "--log-json", help="JSON log lines."),
+    log_level: str | None = typer.Option(None, help="debug, info, warning or error."),
+) -> None:
+    """Serve explanations over gRPC until SIGTERM or Ctrl-C; every other setting is an EXPLAIND_ variable."""
+    settings = settings_from(
+        host=host,
+        port=port,
+        metrics_port=metrics_port,
+        model_store=model_store,
+        backends=tuple(backend) if backend else None,
+        workers=workers,
+        log_json=log_json,
+        log_level=log_level,
+    )
+    with extra("server"):
+        from explaind.service.server import serve as run
+    with _with_torchserve(settings) if torchserve else _alone(settings) as complete:
+        asyncio.run(run(complete))
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[Settings]:
+    yield settings
+
+
+@contextmanager
+def _with_torchserve(settings: Settings) -> Iterator[Settings]:
+    """TorchServe on loopback for the default bundles, stopped with us; tried last unless it is named earlier."""
+    from explaind.backends.torchserve_launcher import TorchServe
+    from explaind.cli.versions import default_bundles
+
+    typer.echo("Starting TorchServe; this takes some seconds.", err=True)
+    with TorchServe.launch(default_bundles(settings.model_store)) as running:
+        named = settings.backends
+        yield settings.model_copy(
+            update={
+                "backends": named if "torchserve" in named else (*named, "torchserve"),
+                "torchserve_address": running.grpc_address,
+                "torchserve_management": running.management_address,
+            }
+        )

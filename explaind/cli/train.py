@@ -1,0 +1,24 @@
+"""`explaind train`: a recipe to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from explaind.cli.options import extra, settings_from
+
+
+def train(
+    bundle: Path = typer.Argument(help="Folder with a recipe.toml.", exists=True),
+    data: Path | None = typer.Option(None, help="Folder of the data sets; EXPLAIND_DATA."),
+    training_runs: Path | None = typer.Option(None, help="Where finished networks are kept between runs."),
+    fresh: bool = typer.Option(False, "--fresh", help="Fit again what is finished."),
+    download: bool = typer.Option(False, "--download", help="Let torchvision fetch a data set that is not there."),
+) -> None:
+    """Train the networks of a recipe and build its bundle; the same recipe gives the same bundle."""
+    settings = settings_from(data=data, training_runs=training_runs)
+    with extra("train"):
+        from explaind.training.build import build
+    folder = build(bundle, data=settings.data, runs=settings.training_runs, fresh=fresh, download=download)
+    typer.echo(f"The bundle is {folder}.")
