@@ -26,7 +26,7 @@ class LikelihoodDescent:
     def batch(self, code: DoubleArray) -> DoubleArray:
         return code[None]
 
-    def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray | None:
+    def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray:
         length = float(np.linalg.norm(code))
         excess = length - self._norm
         self._logits += abs(target_logit)

@@ -17,7 +17,7 @@ from explaind.explanations.budget import Budget
 from explaind.explanations.models import MorphGradient
 from explaind.explanations.types import DoubleArray, FloatArray
 
-MASK_RESERVE = 0.15  # seconds a morph leaves of a deadline for the mask that follows
+MASK_RESERVE = 0.06  # seconds a morph leaves of a deadline for the mask that follows
 
 
 class Stop(StrEnum):
@@ -56,8 +56,8 @@ class Stepper(Protocol):
         """code (D,) → codes (B, D) whose gradients are wanted; row 0 is `code`."""
         ...
 
-    def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray | None:
-        """gradient (B, D) of the target's logit → the next code (D,), or None where it is flat."""
+    def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray:
+        """gradient (B, D) of the target's logit, not all 0 → the next code (D,)."""
         ...
 
 
@@ -79,11 +79,10 @@ def walk(
     for steps in range(cap + 1):
         budget.raise_if_cancelled()
         slopes, logits = _slopes(gradient, stepper.batch(code), goal)
-        stop = _stop(goal, logits[0], steps, cap, budget)
-        following = None if stop else stepper.advance(code, slopes, float(logits[0, goal.target]))
-        if following is None:
-            return Walk(code=code, logits=logits[0], steps=steps, stop=stop or Stop.FLAT)
-        code = following
+        stop = _stop(goal, slopes, logits[0], steps, cap, budget)
+        if stop is not None:
+            return Walk(code=code, logits=logits[0], steps=steps, stop=stop)
+        code = stepper.advance(code, slopes, float(logits[0, goal.target]))
     raise AssertionError("the cap ends the walk")
 
 
@@ -94,9 +93,11 @@ def _slopes(gradient: MorphGradient, codes: DoubleArray, goal: Goal) -> tuple[Do
     return slopes.astype(np.float64), logits
 
 
-def _stop(goal: Goal, logits: FloatArray, steps: int, cap: int, budget: Budget) -> Stop | None:
+def _stop(goal: Goal, slopes: DoubleArray, logits: FloatArray, steps: int, cap: int, budget: Budget) -> Stop | None:
     if goal.reached(logits):
         return Stop.REACHED
+    if not slopes.any():
+        return Stop.FLAT
     if steps >= cap:
         return Stop.STEPS_SPENT
     return Stop.DEADLINE if budget.nearly_spent(MASK_RESERVE) else None

@@ -47,7 +47,7 @@ def explain(
     budget = budget or Budget()
     ends = morph(models, reference, image, parameters, prediction=prediction, budget=budget)
     path = MorphPath(models, ends, parameters.interpolation, budget)
-    if not (ends.found or ends.best_so_far):
+    if not (ends.found or ends.best_so_far or ends.flat):
         return _without_morph(path, ends)
     points = path.points(np.linspace(0.0, 1.0, parameters.step_count))
     solved = mask_on_path.solve(models.classifier_gradient, path, points, ends.self_class, parameters, budget)

@@ -97,6 +97,7 @@ def _result(pair: tuple[int, int], start: MorphStart, goal: Goal, end: Walk) -> 
         latent_distance=float(np.linalg.norm(end.code - start.code)),
         reconstruction_agrees=start.agrees,
         image_is_self=to_other,
+        flat=end.stop is Stop.FLAT and end.steps == 0,
         reason=_reason(goal, end, found),
     )
 

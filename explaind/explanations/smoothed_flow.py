@@ -27,7 +27,6 @@ class SmoothedFlow:
         neighbours = code + DEVIATION * self._random.standard_normal((NEIGHBOURS, len(code)))
         return np.concatenate([code[None], neighbours])
 
-    def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray | None:
+    def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray:
         mean = gradient.mean(axis=0)
-        norm = float(np.linalg.norm(mean))
-        return code + STEP * mean / norm if norm > 0.0 else None
+        return np.asarray(code + STEP * mean / max(float(np.linalg.norm(mean)), 1e-30))

@@ -310,7 +310,8 @@ class AnomalyBatch:
 class Morph:
     """z_self, z_other (D,): the path's ends. found: False → NO_MORPH_FOUND with `reason`.
     entropy: two-class, bits, at the end that was walked to. image_is_self: the image's own code is z_self;
-    False where the image looks like `other` and the walk went to `self`."""
+    False where the image looks like `other` and the walk went to `self`. flat: the classifier does not change at
+    all around the image's code, so there is nowhere to walk and nothing to attribute (NO_CHANGE)."""
 
     self_class: int
     other_class: int
@@ -323,6 +324,7 @@ class Morph:
     latent_distance: float
     reconstruction_agrees: bool
     image_is_self: bool = True
+    flat: bool = False
     reason: str = ""
 
 

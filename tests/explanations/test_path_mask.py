@@ -88,19 +88,22 @@ def test_every_interpolation_and_length_gives_a_mask(kind: Interpolation, steps:
     assert result.mask.max() > 0
 
 
-def test_a_constant_classifier_has_no_morph() -> None:
-    result = _explain(models=constant_models())
-    assert result.outcome is PathMaskOutcome.NO_MORPH_FOUND
-    assert result.reason
-    assert result.mask.max() == 0
-    assert result.gains.shape == result.entropies.shape == (0,)
-    assert result.other_image.shape == result.reconstruction.shape == (1, SIDE, SIDE)
+@pytest.mark.parametrize("solver", list(Solver))
+def test_a_constant_classifier_gives_no_change_and_a_reason(solver: Solver) -> None:
+    result = _explain(models=constant_models(), solver=solver)
+    assert result.outcome is PathMaskOutcome.NO_CHANGE
+    assert "nothing to attribute" in result.reason
+    assert result.probability_change == 0.0
+    assert result.mask.max() == result.attribution.max() == 0
 
 
 def test_classes_far_from_the_image_have_no_morph() -> None:
     result = _explain(0, self_class=1, other_class=2)
     assert result.outcome is PathMaskOutcome.NO_MORPH_FOUND
     assert "class 1 or 2" in result.reason
+    assert result.mask.max() == 0
+    assert result.gains.shape == result.entropies.shape == (0,)
+    assert result.other_image.shape == result.reconstruction.shape == (1, SIDE, SIDE)
 
 
 def test_a_passed_deadline_gives_the_best_so_far() -> None:

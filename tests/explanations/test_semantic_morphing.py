@@ -82,10 +82,12 @@ def test_an_image_of_neither_class_has_no_morph() -> None:
     assert result.latent_distance == 0.0
 
 
-def test_a_constant_classifier_is_flat() -> None:
+@pytest.mark.parametrize("solver", list(Solver))
+def test_a_constant_classifier_is_flat(solver: Solver) -> None:
     models, image = constant_models(), image_of(0)
     prediction = predict(models.classifier, image[None])[0]
-    result = morph(models, REFERENCE, image, PathMaskParameters(), prediction=prediction)
+    result = morph(models, REFERENCE, image, PathMaskParameters(solver=solver), prediction=prediction)
+    assert result.flat
     assert not result.found
     assert "no direction raises class 1" in result.reason
     assert np.array_equal(result.z_self, result.z_other)
@@ -142,14 +144,12 @@ def test_a_fast_step_is_a_quarter_along_the_mean_gradient() -> None:
     assert batch[0].tolist() == [1.0, 2.0]
     slopes = np.array([[3.0, 0.0], [0.0, 4.0]])
     assert flow.advance(np.zeros(2), slopes, 0.0) == pytest.approx([0.15, 0.2])
-    assert flow.advance(np.zeros(2), np.zeros((9, 2)), 0.0) is None
 
 
 def test_the_reference_penalty_pulls_towards_the_class_norm() -> None:
     """With no slope of the logit only the penalty moves the code: outwards if too short, inwards if too long."""
     for norm, sign in ((5.0, 1.0), (1.0, -1.0)):
         moved = LikelihoodDescent(0.1, norm).advance(np.array([3.0, 0.0]), np.zeros((1, 2)), 2.0)
-        assert moved is not None
         assert np.sign(moved[0] - 3.0) == sign
         assert moved[1] == 0.0
 
