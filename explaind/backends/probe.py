@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -94,7 +95,7 @@ def verify_probe(models: BundleModels, folder: Path) -> None:
 
 def _read(path: Path) -> tuple[Questions, dict[str, FloatArray]]:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:
             arrays: dict[str, FloatArray] = dict(archive)
         images, weights = arrays.pop("images"), arrays.pop("weights")
     except FileNotFoundError as exc:

@@ -76,7 +76,7 @@ def test_the_probability_gradient_of_a_linear_classifier_is_the_softmax_rule() -
     classifier = nn.Sequential(nn.Flatten(), nn.Linear(9, 3)).requires_grad_(False)
     images, weights = torch.rand(4, 1, 3, 3), torch.randn(4, 3)
     gradient, p = _through_onnx(probability_gradient(classifier), (classifier,), (images, weights))
-    w, matrix = weights.numpy(), classifier[1].weight.numpy()
+    w, matrix = weights.numpy(), classifier[1].weight.numpy()  # type: ignore[operator]
     by_logit = p * (w - (p * w).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(gradient.reshape(4, 9), by_logit @ matrix, atol=1e-6)
 
