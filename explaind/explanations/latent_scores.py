@@ -22,6 +22,9 @@ from explaind.explanations.types import (
     RankingScope,
 )
 
+# Deviation of a probability under which its Sobol shares are said to be shares of very little.
+_LITTLE = 0.01
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
@@ -139,7 +142,13 @@ def _forest_global(task: Task) -> Scores:
 
 def _sobol_local(task: Task) -> Scores:
     effects = sobol.box_total_effects(task.models, task.mean, task.ranked, seed=task.seed, budget=task.budget)
-    return Scores(importance=effects.indices[task.target], direction=effects.directions[task.target])
+    deviation = float(effects.deviation[task.target])
+    little = f"A share of very little: the probability deviates by {deviation:.1g} around this image."
+    return Scores(
+        importance=effects.indices[task.target],
+        direction=effects.directions[task.target],
+        notes=dict.fromkeys(task.ranked, little) if deviation < _LITTLE else {},
+    )
 
 
 def _sobol_global(task: Task) -> Scores:

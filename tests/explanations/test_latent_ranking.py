@@ -167,7 +167,7 @@ def test_top_k_keeps_the_first(case: Case, top_k: int, count: int) -> None:
         ({"method": RankingMethod.ORIGINAL_IMAGES}, [1]),
         ({"method": RankingMethod.ORIGINAL_IMAGES, "include_responses": True, "top_k": 2}, [1 + 2 * 10]),
         ({"scope": RankingScope.GLOBAL, "include_traversals": True}, [1 + 3 * 10]),
-        ({"method": RankingMethod.SOBOL}, [256] * 5 + [1]),
+        ({"method": RankingMethod.SOBOL}, [256] * 4 + [1]),
     ],
 )
 def test_traversals_and_the_reconstruction_are_one_batch(case: Case, asked: dict[str, Any], batches: list[int]) -> None:
@@ -205,6 +205,20 @@ def test_an_empty_bin_says_so(case: Case) -> None:
     assert latents["z2"].importance != 0.0
     assert latents["z2"].note == "Rests on 12 reference images only, those with this latent near -0.5."
     assert latents["z1"].note == ""
+
+
+def test_sobol_says_where_there_is_little_to_share(make_world: MakeWorld, grid: Grid) -> None:
+    world = make_world(lambda z: 12.0 + z[:, 0], 2)
+    image = world.image([0.5, 0.5])
+    ranking = latent_ranking.explain(
+        world.models,
+        world.reference(grid(2)),
+        world.factors(),
+        image,
+        LatentRankingParameters(method=RankingMethod.SOBOL),
+        prediction=world.prediction(image),
+    )
+    assert ranking.latents[0].note == "A share of very little: the probability deviates by 2e-06 around this image."
 
 
 def test_a_table_too_poor_for_a_global_importance_says_so(case: Case) -> None:
