@@ -154,6 +154,7 @@ class BackendPool:
         """Opens what was never open, and lets in what answers the bundle's probe right."""
         try:
             models = self._slots[name].models or self._open(name)
+            models.check()
             verify_probe(models, self._folder)
         except (Unavailable, LaunchFailed) as error:
             self._take_out(name, error)

@@ -32,6 +32,7 @@ from explaind.explanations.models import FloatArray
 from explaind.explanations.types import (
     Explanation,
     RankingMethod,
+    RankingScope,
 )
 from explaind.images import ImageLimits, prepare
 from explaind.metrics import Metrics
@@ -59,7 +60,7 @@ class Engine:
     def __init__(self, settings: Settings, metrics: Metrics, available: dict[str, Opener]) -> None:
         """available: what opens a bundle, by backend, in the order they are tried."""
         self._settings = settings
-        self._metrics = metrics
+        self.metrics = metrics
         self._openers = available
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         self._catalogue = Catalogue(settings.model_store, self._serve, self._show_models)
@@ -121,8 +122,8 @@ class Engine:
             raise
         for timing in clock.timings:
             served.estimates.add(kinds[timing.stage], timing.seconds)
-        engine_metrics.observe_stages(self._metrics, served.bundle.name, clock)
-        engine_metrics.observe_explanation(self._metrics, explanation)
+        engine_metrics.observe_stages(self.metrics, served.bundle.name, clock)
+        engine_metrics.observe_explanation(self.metrics, explanation)
         return replace(explanation, image_digest=_digest(image), timings=clock.timings)
 
     def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult:
@@ -138,15 +139,15 @@ class Engine:
         if images:
             batch = np.stack(list(images.values()))
             result = served.pool.run(lambda models: _scored(served.work(models, clock, budget), batch, request, result))
-        engine_metrics.observe_stages(self._metrics, served.bundle.name, clock, max(len(images), 1))
-        engine_metrics.observe_batch(self._metrics, result, len(request.images))
+        engine_metrics.observe_stages(self.metrics, served.bundle.name, clock, max(len(images), 1))
+        engine_metrics.observe_batch(self.metrics, result, len(request.images))
         return replace(result, indices=tuple(images), timings=clock.timings)
 
     @staticmethod
     def cost_class(request: ExplanationRequest) -> CostClass:
-        """SLOW: path masks of either solver and Sobol's indices; milliseconds never wait behind them."""
+        """SLOW: path masks of either solver and local Sobol indices (global ones are read from a table)."""
         ranking = request.latent_ranking
-        sobol = ranking is not None and ranking.method is RankingMethod.SOBOL
+        sobol = ranking is not None and (ranking.method, ranking.scope) == (RankingMethod.SOBOL, RankingScope.LOCAL)
         return CostClass.SLOW if sobol or request.path_mask is not None else CostClass.FAST
 
     # ---- what there is ----------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ class Engine:
     # ---- inside -----------------------------------------------------------------------------------------------
 
     def _serve(self, bundle: Bundle) -> ServedBundle:
-        return served_bundle.serve(bundle, self._openers, self._metrics)
+        return served_bundle.serve(bundle, self._openers, self.metrics)
 
     def _nothing_served(self) -> Exception:
         refused = list(self._catalogue.refusals().values())
@@ -199,9 +200,9 @@ class Engine:
     def _show_models(self) -> None:
         now = {(served.bundle.name, served.bundle.version, served.bundle.digest) for served in self._catalogue.all()}
         for labels in self._shown - now:
-            self._metrics.model_info.remove(*labels)
+            self.metrics.model_info.remove(*labels)
         for labels in now:
-            self._metrics.model_info.labels(*labels).set(1)
+            self.metrics.model_info.labels(*labels).set(1)
         self._shown = now
 
     def _prepare(self, image: ImageInput, bundle: Bundle) -> FloatArray:

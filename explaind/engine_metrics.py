@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from explaind.engine_work import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK, PREDICT, PREDICTION
-from explaind.explanations.types import Explanation
+from explaind.explanations.types import Explanation, PathMaskOutcome
 from explaind.metrics import Metrics
 from explaind.requests import ScoreResult
 from explaind.stage_clock import StageClock
@@ -14,6 +14,9 @@ _EXPLANATION_OF_STAGE = {
     ANOMALY_SCORE: ANOMALY_SCORE,
     PATH_MASK: PATH_MASK,
 }
+
+_WITH_OBJECTIVE = {PathMaskOutcome.CONVERGED, PathMaskOutcome.BEST_SO_FAR}
+"""The others have no path to optimise a mask on."""
 
 
 def observe_stages(metrics: Metrics, model: str, clock: StageClock, image_count: int = 1) -> None:
@@ -33,7 +36,8 @@ def observe_explanation(metrics: Metrics, explanation: Explanation) -> None:
     if explanation.path_mask is not None:
         mask = explanation.path_mask
         metrics.path_mask_outcome.labels(model, mask.outcome.value).inc()
-        metrics.path_mask_objective.labels(model).observe(mask.objective)
+        if mask.outcome in _WITH_OBJECTIVE:
+            metrics.path_mask_objective.labels(model).observe(mask.objective)
         metrics.morph_steps.labels(model).observe(mask.morph_steps)
 
 

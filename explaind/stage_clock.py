@@ -35,15 +35,15 @@ class StageClock:
 class Estimates:
     """What work of a kind takes, from its recent runs. Thread-safe.
 
-    A kind is a stage with what changes its cost, as in `latent_ranking/sobol`. Runs older than a minute are
-    forgotten, so that a slow hour does not refuse requests for ever.
+    A kind is a stage with what changes its cost, as in `latent_ranking/sobol`. Runs older than `memory_seconds`
+    are forgotten, so that a slow hour does not refuse requests for ever.
     """
 
     SAMPLES = 64
     MINIMUM = 5
-    MEMORY_SECONDS = 60.0
 
-    def __init__(self) -> None:
+    def __init__(self, memory_seconds: float = 60.0) -> None:
+        self._memory_seconds = memory_seconds
         self._runs: defaultdict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=self.SAMPLES))
         self._lock = threading.Lock()
 
@@ -53,7 +53,7 @@ class Estimates:
 
     def seconds(self, kind: str, *, anytime: bool = False) -> float:
         """The median; of work that can stop early the shortest; 0 with too few recent runs to tell."""
-        since = time.monotonic() - self.MEMORY_SECONDS
+        since = time.monotonic() - self._memory_seconds
         with self._lock:
             runs = [seconds for when, seconds in self._runs[kind] if when >= since]
         if len(runs) < self.MINIMUM:

@@ -1,0 +1,70 @@
+"""Stage timings, and what they say of the next request."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from explaind.errors import DeadlineTooShort
+from explaind.explanations.budget import Budget
+from explaind.stage_clock import Estimates, StageClock
+
+SOBOL = {"sobol": False}
+
+
+def _within(seconds: float) -> Budget:
+    return Budget(deadline=time.monotonic() + seconds)
+
+
+def _estimates(kind: str, *runs: float, memory_seconds: float = 60.0) -> Estimates:
+    estimates = Estimates(memory_seconds)
+    for seconds in runs:
+        estimates.add(kind, seconds)
+    return estimates
+
+
+def test_stages_are_recorded_in_order_and_failures_are_not() -> None:
+    clock = StageClock()
+    with clock.stage("decode"):
+        pass
+    with pytest.raises(ValueError, match="broken"), clock.stage("predict", "onnx"):
+        raise ValueError("broken")
+    with clock.stage("predict", "torch"):
+        pass
+    assert [(timing.stage, timing.backend) for timing in clock.timings] == [("decode", ""), ("predict", "torch")]
+    assert all(timing.seconds >= 0 for timing in clock.timings)
+
+
+def test_a_deadline_below_the_median_is_refused_with_the_estimate() -> None:
+    estimates = _estimates("sobol", 1.0, 2.0, 3.0, 4.0, 100.0)
+    estimates.require(_within(60), SOBOL)
+    estimates.require(Budget(), SOBOL)
+    with pytest.raises(DeadlineTooShort, match=r"about 3\.000 s") as caught:
+        estimates.require(_within(2.5), SOBOL)
+    assert float(caught.value.metadata["estimate_seconds"]) == 3.0
+
+
+def test_kinds_add_up() -> None:
+    estimates = _estimates("sobol", *[1.0] * 5)
+    for _ in range(5):
+        estimates.add("predict", 0.5)
+    assert estimates.total({"sobol": False, "predict": False, "never seen": False}) == 1.5
+
+
+def test_work_that_can_stop_early_is_held_to_its_shortest_run() -> None:
+    estimates = _estimates("path_mask", 0.2, 9.0, 9.0, 9.0, 9.0)
+    estimates.require(_within(5), {"path_mask": True})
+    with pytest.raises(DeadlineTooShort):
+        estimates.require(_within(5), {"path_mask": False})
+
+
+def test_a_deadline_that_has_passed_is_always_too_short() -> None:
+    with pytest.raises(DeadlineTooShort):
+        Estimates().require(_within(-1), SOBOL)
+
+
+def test_few_runs_say_nothing_and_old_ones_are_forgotten() -> None:
+    assert _estimates("sobol", *[9.0] * 4).seconds("sobol") == 0
+    assert _estimates("sobol", *[9.0] * 5).seconds("sobol") == 9.0
+    assert _estimates("sobol", *[9.0] * 5, memory_seconds=-1).seconds("sobol") == 0
