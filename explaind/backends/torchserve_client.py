@@ -37,6 +37,7 @@ _CAUSES: Mapping[grpc.StatusCode, tuple[str, str]] = {
 _TOLD_BY_DETAILS: Mapping[str, tuple[str, str]] = {
     "has no worker": ("no_worker", "has no free worker for this bundle"),
     "Worker died": ("worker_died", "lost the worker that computed this and starts another"),
+    "NotFoundException": ("model_not_loaded", "does not serve this bundle"),
     "Prediction failed": ("worker_error", "runs handlers that failed; build the archives again"),
 }
 

@@ -96,7 +96,8 @@ def test_every_status_is_a_backend_that_cannot_serve(
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "Worker died.", "worker_died"),
         (grpc.StatusCode.UNAVAILABLE, "Prediction failed", "worker_error"),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, "", "message_too_large"),
-        (grpc.StatusCode.NOT_FOUND, "Model not found: m", "model_not_loaded"),
+        (grpc.StatusCode.INTERNAL, "Model not found: m\norg.pytorch.ModelNotFoundException", "model_not_loaded"),
+        (grpc.StatusCode.NOT_FOUND, "", "model_not_loaded"),
         (grpc.StatusCode.INTERNAL, "", "failed"),
     ],
 )
