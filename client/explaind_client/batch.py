@@ -66,26 +66,34 @@ def run(job: BatchJob, explainer: Explainer, progress: Progress = lambda done, t
     answered = 0
     if not shards.complete():
         rows = RowMaker(model.name, model.version, model.bundle_digest, model.class_names)
-        asker = Asker(explainer, ask, rows, job.batch_size, job.concurrency, job.patience)
-        answered = _work(shards, pieces, asker, progress)
+        counter = _Counter(len(sources), progress)
+        asker = Asker(explainer, ask, rows, job.batch_size, job.concurrency, job.patience, counter.advance)
+        answered = _work(shards, pieces, asker, counter)
     images, errors, anomalous = read_summary(job.output)
     seconds = time.monotonic() - start
     return BatchSummary(images=images, errors=errors, anomalous=anomalous, answered=answered, seconds=seconds)
 
 
-def _work(shards: Shards, pieces: Sequence[Sequence[Source]], asker: Asker, progress: Progress) -> int:
-    total = sum(map(len, pieces))
+def _work(shards: Shards, pieces: Sequence[Sequence[Source]], asker: Asker, counter: _Counter) -> int:
     with shards.opened():
         missing = shards.missing()
         left = sum(len(pieces[index]) for index in missing)
-        done = total - left
-        progress(done, total)
+        counter.advance(counter.total - left)
         for index in missing:
             shards.write(index, asker.shard(pieces[index]))
-            done += len(pieces[index])
-            progress(done, total)
         shards.merge()
     return left
+
+
+@dataclass(slots=True)
+class _Counter:
+    total: int
+    progress: Progress
+    done: int = 0
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        self.progress(self.done, self.total)
 
 
 def _manifest(job: BatchJob, ask: Ask, sources: Sequence[Source], bundle_digest: str) -> Manifest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -78,7 +78,8 @@ class Patience:
 
 @dataclass(slots=True)
 class Asker:
-    """concurrency: messages or stream items under way at once. patience: seconds a daemon may be away."""
+    """concurrency: messages or stream items under way at once. patience: seconds a daemon may be away. advance: told
+    of rows as they come, from the caller's thread."""
 
     explainer: Explainer
     ask: Ask
@@ -86,6 +87,7 @@ class Asker:
     batch_size: int
     concurrency: int
     patience: float
+    advance: Callable[[int], None]
     _found: dict[str, Row] = field(default_factory=dict)
 
     @property
@@ -103,6 +105,7 @@ class Asker:
         with ThreadPoolExecutor(self.concurrency) as pool:
             for rows in pool.map(self._chunk, chunks(sources, self.batch_size)):
                 self._found |= rows
+                self.advance(len(rows))
         return self._found
 
     def _chunk(self, sources: Sequence[Source]) -> dict[str, Row]:
@@ -173,7 +176,10 @@ class Asker:
                 self._same_bundle(item.response.provenance.bundle_digest)
                 self._found[item.item_id] = self.rows.explained(item.item_id, item.response)
                 patience.success()
-            elif item.error is not None and not self._refused(item.item_id, item.error, self._found):
+                self.advance(1)
+            elif item.error is not None and self._refused(item.item_id, item.error, self._found):
+                self.advance(1)
+            else:
                 passing = item.error
         return passing
 
