@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+
+from explaind.service.grpc_types import Context
 
 
 class Activity:
@@ -19,16 +19,16 @@ class Activity:
     def count(self) -> int:
         return self._count
 
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
+    def add(self, context: Context) -> None:
+        """Until gRPC is done with it: when a handler returns, its answer has not been sent yet."""
         self._count += 1
         self._idle.clear()
-        try:
-            yield
-        finally:
-            self._count -= 1
-            if not self._count:
-                self._idle.set()
+        context.add_done_callback(self._one_less)  # type: ignore[arg-type]  # its stub names the parameter
+
+    def _one_less(self, _: Context) -> None:
+        self._count -= 1
+        if not self._count:
+            self._idle.set()
 
     async def wait_until_idle(self) -> None:
         await self._idle.wait()

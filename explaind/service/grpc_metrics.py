@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 import grpc
+from google.protobuf.descriptor import MethodDescriptor
 
 from explaind.metrics import Metrics
 from explaind.service.grpc_types import Handler
@@ -14,10 +15,18 @@ from explaind.service.grpc_types import Handler
 MAX_EXEMPLAR = 128
 """OpenMetrics: characters of an exemplar's label names and values together."""
 
+KINDS = {
+    (False, False): "unary",
+    (True, False): "client_stream",
+    (False, True): "server_stream",
+    (True, True): "bidi_stream",
+}
+"""grpc_type by whether requests and responses stream."""
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """kind: unary, client_stream, server_stream or bidi_stream."""
+    """kind: one of KINDS' values."""
 
     kind: str
     service: str
@@ -27,13 +36,12 @@ class Method:
     def of(cls, path: str, handler: Handler) -> Self:
         """path: /package.Service/Method."""
         _, service, name = path.split("/")
-        kinds = {
-            (False, False): "unary",
-            (True, False): "client_stream",
-            (False, True): "server_stream",
-            (True, True): "bidi_stream",
-        }
-        return cls(kinds[handler.request_streaming, handler.response_streaming], service, name)
+        return cls(KINDS[handler.request_streaming, handler.response_streaming], service, name)
+
+    @classmethod
+    def described(cls, descriptor: MethodDescriptor) -> Self:
+        kind = KINDS[descriptor.client_streaming, descriptor.server_streaming]
+        return cls(kind, descriptor.containing_service.full_name, descriptor.name)
 
     @property
     def labels(self) -> tuple[str, str, str]:

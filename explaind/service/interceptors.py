@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from typing import Any, NoReturn
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 from grpc import aio
 
-from explaind.errors import ExplaindError
+from explaind.errors import ExplaindError, InvalidRequest
 from explaind.metrics import Metrics
 from explaind.service import request_ids, status
 from explaind.service.activity import Activity
@@ -56,10 +57,11 @@ class ObservingInterceptor(ServerInterceptor):
         timer, time_out = Timer(self._metrics, method, request_id), context.time_remaining()
         code = grpc.StatusCode.OK
         own = method.service.startswith(OWN_PACKAGE)
+        if own:
+            self._activity.add(context)
         try:
-            with self._activity.one_more() if own else nullcontext():
-                async with self._answering(context, request_id):
-                    yield
+            async with self._answering(context, request_id):
+                yield
         except asyncio.CancelledError:
             code = cancellation_code(context, time_out)
             raise
@@ -75,12 +77,19 @@ class ObservingInterceptor(ServerInterceptor):
             yield
         except aio.AbortError:
             raise
-        except Exception as error:
+        except Exception as caught:
+            error = _translated(caught)
             if context.cancelled():  # nobody is there to answer: whatever broke, broke on that
-                raise asyncio.CancelledError from error
+                raise asyncio.CancelledError from caught
             if isinstance(error, ExplaindError):
                 self._metrics.rejected.labels(error.reason).inc()
             await abort(context, error, request_id)
+
+
+def _translated(error: Exception) -> Exception:
+    if isinstance(error, DecodeError):
+        return InvalidRequest("The bytes are no message of this method; build them from the protos.", field="request")
+    return error
 
 
 async def abort(context: Context, error: BaseException, request_id: str) -> NoReturn:
@@ -114,10 +123,10 @@ def wrapped(handler: Handler, around: Around) -> Handler:
 
     async def answer(request: Any, context: Context) -> Any:
         async with around(context):
-            return await behaviour(request, context)
+            return await behaviour(_read(handler, request), context)
 
     make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
-    return make(answer, handler.request_deserializer, handler.response_serializer)
+    return make(answer, _deserializer(handler), handler.response_serializer)
 
 
 def _stream_wrapped(handler: Handler, around: Around) -> Handler:
@@ -128,14 +137,25 @@ def _stream_wrapped(handler: Handler, around: Around) -> Handler:
     async def answer(request: Any, context: Context) -> None:
         async with around(context):
             if not inspect.isasyncgenfunction(behaviour):
-                await behaviour(request, context)
+                await behaviour(_read(handler, request), context)
                 return
-            async with aclosing(behaviour(request, context)) as responses:
+            async with aclosing(behaviour(_read(handler, request), context)) as responses:
                 async for response in responses:
                     await context.write(response)
 
     make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-    return make(answer, handler.request_deserializer, handler.response_serializer)
+    return make(answer, _deserializer(handler), handler.response_serializer)
+
+
+def _deserializer(handler: Handler) -> Any:
+    """A single request is parsed inside our own handler: gRPC answers bytes that are no message with UNKNOWN and a
+    traceback in the log."""
+    return handler.request_deserializer if handler.request_streaming else None
+
+
+def _read(handler: Handler, request: Any) -> Any:
+    parse: Any = handler.request_deserializer
+    return request if handler.request_streaming else parse(request)
 
 
 def _log_end(own: bool, code: grpc.StatusCode, seconds: float) -> None:

@@ -35,6 +35,9 @@ from explaind.v1 import (
 
 log = structlog.get_logger(__name__)
 
+LAST_BYTES_SECONDS = 0.2
+"""For answers that are on their way when the last call has ended; what an open health watch delays a stop by."""
+
 OWN_SERVICES = (
     explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"],
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
@@ -107,15 +110,21 @@ class Server:
         await self._health.drain()
         await _first_of(asyncio.sleep(lame_duck_seconds), hurry.wait())
         grace = self.settings.grace_seconds if grace_seconds is None else grace_seconds
-        # gRPC's own grace period would be held to its end by an open health watch.
-        await _first_of(self._grpc.stop(grace), self._activity.wait_until_idle(), hurry.wait())
-        await self._grpc.stop(None)
+        await self._stop_grpc(grace, hurry)
         await self._admission.close()
         await self._health.close()
         await asyncio.to_thread(self._http.close)
         await asyncio.to_thread(self._served.close)
         self._stopped.set()
         log.info("stopped")
+
+    async def _stop_grpc(self, grace: float, hurry: asyncio.Event) -> None:
+        """gRPC's own grace period would be held to its end by an open health watch."""
+        stopping = asyncio.create_task(self._grpc.stop(grace))
+        # Shielded: cancelling one wait for gRPC's stop cancels what every other wait for it waits for.
+        await _first_of(_shielded(stopping), self._activity.wait_until_idle(), hurry.wait())
+        await self._grpc.stop(0.0 if hurry.is_set() else LAST_BYTES_SECONDS)
+        await stopping
 
     async def wait(self) -> None:
         """Until stopped."""
@@ -171,18 +180,9 @@ class Server:
         self._initialise_metrics()
 
     def _initialise_metrics(self) -> None:
-        kinds = {
-            (False, False): "unary",
-            (True, False): "client_stream",
-            (False, True): "server_stream",
-            (True, True): "bidi_stream",
-        }
         for service in OWN_SERVICES:
             for method in service.methods:
-                kind = kinds[method.client_streaming, method.server_streaming]
-                grpc_metrics.initialise(
-                    self.metrics, grpc_metrics.Method(kind=kind, service=service.full_name, name=method.name)
-                )
+                grpc_metrics.initialise(self.metrics, grpc_metrics.Method.described(method))
 
 
 async def serve(settings: Settings) -> None:
@@ -197,6 +197,10 @@ async def serve(settings: Settings) -> None:
     asked.clear()
     log.info("draining", lame_duck_seconds=settings.lame_duck_seconds, grace_seconds=settings.grace_seconds)
     await server.stop(lame_duck_seconds=settings.lame_duck_seconds, hurry=asked)
+
+
+async def _shielded(task: asyncio.Task[Any]) -> None:
+    await asyncio.shield(task)
 
 
 async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
