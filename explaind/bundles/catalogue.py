@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
@@ -113,6 +114,7 @@ class Catalogue(Generic[S]):
 
     def _scan(self) -> dict[Key, Signature]:
         try:
+            self._store.stat()
             models = _folders(self._store)
             return {(model.name, version.name): _signature(version) for model in models for version in _folders(model)}
         except OSError as error:
@@ -177,12 +179,17 @@ def _not_found(name: str, version: str, versions: tuple[str, ...], models: tuple
 
 
 def _folders(parent: Path) -> list[Path]:
-    """Hidden ones are being written, or are not ours."""
-    return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    """Hidden ones are being written, or are not ours. None where the folder vanished since it was seen."""
+    with suppress(FileNotFoundError):
+        return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return []
 
 
 def _signature(folder: Path) -> Signature:
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    named = folder.parent / labels.FILE_NAME
-    stats = [(path.name, path.stat()) for path in [*files, *([named] if named.is_file() else [])]]
-    return tuple((name, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size) for name, stat in stats)
+    """A file that vanishes meanwhile is left out: the next look finds another signature."""
+    found = []
+    for path in [*sorted(folder.rglob("*")), folder.parent / labels.FILE_NAME]:
+        with suppress(FileNotFoundError):
+            stat = path.stat()
+            found.append((path.name, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size))
+    return tuple(found)
