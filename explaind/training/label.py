@@ -1,4 +1,4 @@
-"""`explaind label`: shows what every used latent does and writes down the names a person gives (DESIGN §3.1, §5)."""
+"""`explaind label`: shows what every used latent does and asks a person for its name (DESIGN §3.1, §5)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from explaind.bundles import labels
 from explaind.errors import BundleInvalid, ConfigurationError
 from explaind.explanations import traversal
-from explaind.explanations.models import Autoencoder, Decoder
+from explaind.explanations.models import Decoder
 from explaind.explanations.types import Factor, FloatArray, LabelConfidence, RankingReference
-from explaind.training.datasets import ImageSet, as_floats
-from explaind.training.trained import SpaceNetworks, Trained
 
 _CONFIDENCES = {"h": LabelConfidence.HIGH, "m": LabelConfidence.MEDIUM, "l": LabelConfidence.LOW}
 
@@ -59,18 +56,6 @@ def _save(picture: NDArray[np.float64], names: Sequence[str], pitch: int, path: 
         raise ConfigurationError(f"The picture {path} cannot be written ({exc.strerror}); name another.") from exc
 
 
-def centers_of(autoencoder: Autoencoder, images: ImageSet, classes: Sequence[int]) -> FloatArray:
-    """Where traversals start: the origin, then μ of the first image of each of `classes`: (1 + n, D)."""
-    firsts = np.array([np.flatnonzero(images.labels == index)[0] for index in classes], dtype=np.int64)
-    means, _ = autoencoder.encode(as_floats(images.images[firsts]))
-    return np.concatenate([np.zeros((1, means.shape[1]), np.float32), means])
-
-
-def encoder_digest(space: SpaceNetworks) -> str:
-    """The digest that labels.toml carries for this encoder."""
-    return labels.encoder_digest({name: value.numpy() for name, value in space.encoder.state_dict().items()})
-
-
 def ask(reference: RankingReference, answer: Callable[[str], str]) -> tuple[Factor, ...]:
     """Asks for a name and a confidence of every used latent; an empty name leaves it `z17`.
 
@@ -90,14 +75,3 @@ def _ask_confidence(index: int, answer: Callable[[str], str]) -> LabelConfidence
         typed = answer(f"z{index}: how sure? high, medium or low ").strip().lower()
         if confidence := _CONFIDENCES.get(typed[:1]):
             return confidence
-
-
-def write_labels(path: Path, trained: Trained, factors: dict[str, tuple[Factor, ...]]) -> None:
-    """Writes labels.toml for these encoders; spaces that are not named in `factors` keep what the file says."""
-    spaces = labels.parse_labels(path)
-    for name, named in factors.items():
-        spaces[name] = labels.SpaceLabels(encoder_digest(trained.spaces[name]), named)
-    try:
-        path.write_text(labels.format_labels(spaces), encoding="utf-8")
-    except OSError as exc:
-        raise ConfigurationError(f"The labels {path} cannot be written ({exc.strerror}).") from exc

@@ -73,7 +73,7 @@ def build_reference(recipe: Recipe, trained: Trained, splits: Splits, data: Path
 
 def known_outliers(recipe: Recipe, data: Path) -> FloatArray | None:
     """Images the supervised detector learns from, None where the recipe names none. Of letters, those of one half
-    of the font families: `split_families` with the recipe's split seed; the other half is for evaluation."""
+    of the font families: `split_families` with the recipe's seed; the other half is for evaluation."""
     if not recipe.anomaly.outliers:
         return None
     share = recipe.anomaly.outlier_images // len(recipe.anomaly.outliers)
@@ -85,7 +85,7 @@ def known_outliers(recipe: Recipe, data: Path) -> FloatArray | None:
 
 def _outlier_set(recipe: Recipe, name: str, data: Path) -> ImageSet:
     if name == "letters":
-        return split_families(load_letters(data), recipe.data.split_seed)[0]
+        return split_families(load_letters(data), recipe.seed)[0]
     return load_images(name, data)[0]
 
 

@@ -2,21 +2,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, cast
+from typing import cast
 
 import matplotlib.image
 import numpy as np
 import pytest
-import torch
 
-from explaind.backends.torch_networks import build, build_encoder
-from explaind.bundles.labels import parse_labels
 from explaind.errors import BundleInvalid, ConfigurationError
 from explaind.explanations.models import FloatArray
 from explaind.explanations.types import Factor, LabelConfidence, RankingReference
-from explaind.training.label import ask, draw_traversals, encoder_digest, write_labels
-from explaind.training.trained import SpaceNetworks, Trained
+from explaind.training.label import ask, draw_traversals
 
 
 class Brightness:
@@ -36,13 +31,6 @@ class Statistics:
 def _reference(*used: bool) -> RankingReference:
     """Only what labelling reads."""
     return cast(RankingReference, Statistics(np.array(used), np.ones(len(used))))
-
-
-def _trained() -> Trained:
-    torch.manual_seed(0)
-    space = SpaceNetworks(build_encoder(({"kind": "flatten"},), 4, 2), build(({"kind": "sigmoid"},)))
-    nothing: MappingProxyType[str, Any] = MappingProxyType({})
-    return Trained(classifier=build(()), spaces={"ranking": space}, judge=None, tables=nothing, records=nothing)
 
 
 def test_the_picture_has_a_row_a_used_latent(tmp_path: Path) -> None:
@@ -71,20 +59,3 @@ def test_only_used_latents_are_asked_for_and_an_empty_name_is_none() -> None:
         Factor(dimensions=(0,), label="slant", confidence=LabelConfidence.HIGH),
         Factor(dimensions=(3,), label="width", confidence=LabelConfidence.MEDIUM),
     )
-
-
-def test_written_labels_carry_the_encoders_digest(tmp_path: Path) -> None:
-    trained, path = _trained(), tmp_path / "labels.toml"
-    factors = (Factor(dimensions=(1,), label="slant", confidence=LabelConfidence.HIGH),)
-    write_labels(path, trained, {"ranking": factors})
-    read = parse_labels(path)["ranking"]
-    assert read.factors == factors
-    assert read.encoder == encoder_digest(trained.spaces["ranking"])
-
-
-def test_the_digest_is_of_the_parameters() -> None:
-    space = _trained().spaces["ranking"]
-    before = encoder_digest(space)
-    with torch.no_grad():
-        space.encoder.mean.bias.add_(1e-3)
-    assert encoder_digest(space) != before
