@@ -46,7 +46,9 @@ class RowMaker:
         self._common: Row = {"model": model, "model_version": version, "bundle_digest": digest}
 
     def failed(self, name: str, error: ExplaindError) -> Row:
-        return {**self._common, "path": name, "error_reason": error.reason, "error": error.message}
+        # The field names a place in a message that nobody who reads the table has seen.
+        message = error.message.replace(error.field, "image") if error.field else error.message
+        return {**self._common, "path": name, "error_reason": error.reason, "error": message}
 
     def scored(self, name: str, answer: service_pb.ScoreAnomaliesResponse, index: int) -> Row:
         """Row of the image at `index` of a batch's parallel arrays."""

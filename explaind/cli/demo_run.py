@@ -17,7 +17,7 @@ from explaind.v1.model_service_pb2 import Model
 from explaind_client import AnomalyScoreParameters, AsyncClient, LatentRankingParameters, PathMaskParameters
 
 MODEL = "mnist"
-IMAGES = {"digit_7.png": "7", "digit_4.png": "4", "digit_2.png": "2", "boot.png": ""}
+IMAGES = {"digit_7.png": "7", "digit_4.png": "4", "digit_3.png": "3", "boot.png": ""}
 """Truth by file: a digit of MNIST's test set, or nothing for what is no digit. From the half not calibrated on."""
 STRANGE = 0.01
 READY_SECONDS = 60.0

@@ -11,8 +11,8 @@ from explaind.cli.figure import write_figure
 from explaind.cli.pixels import decoded_pixels
 from explaind.cli.tables import arrow, print_table
 
-COLUMNS = ("image", "read as", "sure", "runner-up", "like the training data?", "top factors", "ms")
-TOP_FACTORS = 3
+COLUMNS = ("image", "read as", "probability", "runner-up", "p-value", "anomalous", "top factors", "ms")
+TOP_FACTORS = 2
 
 
 def draw(shown: Sequence[Explained], out: Path) -> list[Path]:
@@ -35,9 +35,10 @@ def _row(explained: Explained) -> tuple[str, ...]:
     return (
         explained.name,
         response.prediction.class_name,
-        words.percent(scores, 0),
-        f"{scores[1].class_name} ({words.percent(scores, 1)})",
-        words.anomaly(response.anomaly_score),
+        f"{response.prediction.probability:.4f}",
+        scores[1].class_name,
+        words.p_value(response.anomaly_score.p_value),
+        "YES" if response.anomaly_score.anomalous else "no",
         ", ".join(f"{latent.label} {arrow(latent)}" for latent in latents),
         f"{explained.seconds * 1000:.0f}",
     )

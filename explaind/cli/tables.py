@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -13,24 +14,26 @@ from explaind.v1 import explanation_service_pb2 as service_pb
 from explaind.v1 import model_service_pb2 as model_pb
 
 SHOWN_LATENTS = 5
+UNBOUND = 160
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """As wide as the terminal; in a file or a pipe as wide as it needs to be."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    (console if console.is_terminal else Console(width=UNBOUND)).print(table)
 
 
 def print_answer(response: service_pb.ExplainResponse) -> None:
-    console = Console(highlight=False)
-    console.print(words.subtitle(response), markup=False)
+    typer.echo(words.subtitle(response))
     if response.HasField("anomaly_score"):
-        console.print(f"The image {_with_verb(response.anomaly_score)}.", markup=False)
+        typer.echo(f"The image {_with_verb(response.anomaly_score)}.")
     if response.HasField("path_mask"):
-        console.print(mask_sentence(response), markup=False)
+        typer.echo(mask_sentence(response))
     if response.HasField("latent_ranking"):
         ranking = response.latent_ranking
         title = f"What drives {words.class_name(response, ranking.target_class)}, by {words.measure(ranking)}"
