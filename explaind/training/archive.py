@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from explaind.backends import networks
-from explaind.errors import BundleInvalid
+from explaind.errors import BundleInvalid, RecipeInvalid
 
 CONFIGURATION = "model-config.yaml"
 _ARCHIVER_VERSION = "0.12.0"  # the format that TorchServe 0.12 reads
@@ -30,15 +30,21 @@ class ArchiveConfiguration:
     """TorchServe's settings of one model.
 
     batch_size: requests a worker gets at once; too small: concurrent callers wait for each other, too large: the
-    first of a batch waits for the last. max_batch_delay_ms: how long a lone request waits for company; it is
-    paid by every request that stays alone. response_timeout_seconds: a worker silent for longer is restarted.
-    threads: what torch computes with in a worker.
+    first of a batch waits for the last. max_batch_delay_ms: how long a lone request waits for company; every request
+    that stays alone pays it. TorchServe takes 0 for its own default of 100 ms. response_timeout_seconds: a worker
+    silent for longer is restarted. threads: what torch computes with in a worker.
     """
 
     batch_size: int = 8
     max_batch_delay_ms: int = 1
     response_timeout_seconds: int = 30
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Raises RecipeInvalid for a value that TorchServe would quietly replace by a default."""
+        for name in self.__slots__:
+            if getattr(self, name) < 1:
+                raise RecipeInvalid(f"An archive's {name} must be at least 1, not {getattr(self, name)}.")
 
     def yaml(self) -> str:
         return (

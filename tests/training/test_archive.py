@@ -12,7 +12,7 @@ import pytest
 from safetensors.numpy import load
 
 from explaind.backends import networks
-from explaind.errors import BundleInvalid
+from explaind.errors import BundleInvalid, RecipeInvalid
 from explaind.training.archive import ArchiveConfiguration, handlers_folder, write_archives
 from tests.untrained_archives import write_untrained
 
@@ -79,6 +79,12 @@ def test_the_manifest_has_the_archivers_keys(bundle: Path, tmp_path: Path) -> No
 def test_the_configuration_says_batch_size_and_delay() -> None:
     text = ArchiveConfiguration(batch_size=4, max_batch_delay_ms=2).yaml()
     assert {"batchSize: 4", "maxBatchDelay: 2", "minWorkers: 1", "responseTimeout: 30"} <= set(text.splitlines())
+
+
+@pytest.mark.parametrize("name", ["batch_size", "max_batch_delay_ms", "response_timeout_seconds", "threads"])
+def test_a_value_that_torchserve_would_replace_is_refused(name: str) -> None:
+    with pytest.raises(RecipeInvalid, match=name):
+        ArchiveConfiguration(**{name: 0})
 
 
 def test_without_spaces_there_is_a_classifiers_archive_only(tmp_path: Path, bundle: Path) -> None:
