@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from explaind.errors import DataSetInvalid
-from explaind.training.datasets import as_floats, load_images, load_letters, load_splits, split_families
+from explaind.training.datasets import ByteArray, as_floats, load_images, load_letters, load_splits, split_families
 from explaind.training.recipe import DataRecipe
 
 RECIPE = DataRecipe(set="mnist", validation=100, calibration=120)
@@ -75,6 +75,24 @@ def test_floats_and_unequal_lengths_are_damaged(tmp_path: Path) -> None:
     np.savez(tmp_path / "mnist.npz", **arrays, x_test=arrays["x_train"], y_test=arrays["y_train"])  # type: ignore[arg-type]
     with pytest.raises(DataSetInvalid, match="3 images and 2 labels"):
         load_images("mnist", tmp_path)
+
+
+def _write_idx(path: Path, array: ByteArray) -> None:
+    """The format of MNIST's own files: two zero bytes, the type (8: bytes), the rank, the big-endian sizes."""
+    header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+    path.write_bytes(header + array.tobytes())
+
+
+def test_without_an_archive_torchvisions_copy_is_read(data: Path, tmp_path: Path) -> None:
+    raw = tmp_path / "torchvision" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    with np.load(data / "mnist.npz") as archive:
+        for ours, theirs in (("train", "train"), ("test", "t10k")):
+            _write_idx(raw / f"{theirs}-images-idx3-ubyte", archive[f"x_{ours}"])
+            _write_idx(raw / f"{theirs}-labels-idx1-ubyte", archive[f"y_{ours}"])
+    for found, expected in zip(load_images("mnist", tmp_path, download=True), load_images("mnist", data), strict=True):
+        assert np.array_equal(found.images, expected.images)
+        assert np.array_equal(found.labels, expected.labels)
 
 
 def test_more_images_than_there_are_cannot_be_kept_back(data: Path) -> None:
