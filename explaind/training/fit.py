@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from explaind.errors import RecipeInvalid
 from explaind.training.datasets import ImageSet
 from explaind.training.objectives import Objective
 from explaind.training.progress import Reporter
@@ -57,7 +58,7 @@ def fit(
     """Trains `network` in place and leaves it in eval mode with the weights of its best epoch.
 
     Call inside `deterministic`. The objective's settled epochs compete by their mean validation value; the fit
-    ends after `patience` of them without a better one. A value that is not finite ends it with FloatingPointError.
+    ends after `patience` of them without a better one. Raises RecipeInvalid where the fit diverges.
     """
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
     batches = len(train) // recipe.batch_size
@@ -65,8 +66,9 @@ def fit(
     best_state, best_value, best_epoch = copy.deepcopy(network.state_dict()), math.inf, 0
     values: list[float] = []
     for epoch in range(1, recipe.epochs + 1):
-        _train_epoch(network, objective, train, recipe.batch_size, epoch - 1, optimizer, schedule, reporter)
-        values.append(_validate(network, objective, validation))
+        with _naming_divergence(network):
+            _train_epoch(network, objective, train, recipe.batch_size, epoch - 1, optimizer, schedule, reporter)
+            values.append(_validate(network, objective, validation))
         reporter.note(f"epoch {epoch} of {recipe.epochs}, validation {values[-1]:.5g}")
         if not objective.settled(epoch):
             continue
@@ -106,10 +108,21 @@ def _train_epoch(
 def _validate(network: Network, objective: Objective[Network], validation: ImageSet) -> float:
     network.eval()
     values = [objective.validation(network, *batch).flatten() for batch in batches_of(validation)]
-    mean = float(torch.cat(values).double().mean())
-    if not math.isfinite(mean):
-        raise FloatingPointError("the validation value is not finite; lower the learning rate in the recipe")
-    return mean
+    return float(torch.cat(values).double().mean())
+
+
+@contextmanager
+def _naming_divergence(network: nn.Module) -> Iterator[None]:
+    """Weights that are no numbers come out as RecipeInvalid, whichever operation trips over them first."""
+    failure = None
+    try:
+        yield
+    except RuntimeError as exc:
+        failure = exc
+    if not all(bool(parameter.isfinite().all()) for parameter in network.parameters()):
+        raise RecipeInvalid("The fit diverged: lower its learning_rate in the recipe.") from failure
+    if failure is not None:
+        raise failure
 
 
 def tensors(images: ImageSet) -> tuple[Tensor, Tensor]:
