@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explaind.backends.bundle_models import BundleModels
 from explaind.errors import BackendUnavailable, BundleInvalid
 from explaind.explanations.models import FloatArray
+from explaind.explanations.types import DoubleArray
 
 FILE_NAME = "probe.npz"
 TOLERANCE = 1e-4
@@ -27,6 +29,9 @@ class Questions:
     images: FloatArray
     weights: FloatArray
     codes: Mapping[str, FloatArray]
+
+    def take(self, rows: NDArray[np.int64]) -> Questions:
+        return Questions(self.images[rows], self.weights[rows], {name: z[rows] for name, z in self.codes.items()})
 
 
 def questions(models: BundleModels, images: FloatArray, classes: int, seed: int = 0) -> Questions:
@@ -57,13 +62,18 @@ def answers(models: BundleModels, asked: Questions) -> dict[str, FloatArray]:
     return found
 
 
-def worst_differences(found: Mapping[str, FloatArray], expected: Mapping[str, FloatArray]) -> dict[str, float]:
-    """Largest absolute difference by graph, over what was found; infinite where a value is no number."""
+def row_differences(found: FloatArray, expected: FloatArray) -> DoubleArray:
+    """Largest absolute difference of each row: (B,); infinite where a value is no number."""
+    difference = np.abs(found.astype(np.float64) - expected).reshape(len(found), -1).max(axis=1)
+    return np.where(np.isfinite(difference), difference, np.inf)
+
+
+def worst_by_graph(differences: Mapping[str, DoubleArray]) -> dict[str, float]:
+    """differences (B,) by `<graph>.<output>` → the largest of each graph."""
     worst: dict[str, float] = {}
-    for key, array in found.items():
+    for key, rows in differences.items():
         graph = key.rpartition(".")[0]
-        difference = float(np.abs(array.astype(np.float64) - expected[key]).max())
-        worst[graph] = max(worst.get(graph, 0.0), difference if np.isfinite(difference) else np.inf)
+        worst[graph] = max(worst.get(graph, 0.0), float(rows.max()))
     return worst
 
 
@@ -81,7 +91,9 @@ def verify_probe(models: BundleModels, folder: Path) -> None:
     """
     asked, expected = _read(folder / FILE_NAME)
     try:
-        worst = worst_differences(answers(models, asked), expected)
+        worst = worst_by_graph(
+            {key: row_differences(array, expected[key]) for key, array in answers(models, asked).items()}
+        )
     except KeyError as exc:
         raise BundleInvalid(f"{folder / FILE_NAME} has no answers for {exc.args[0]}: build the bundle again.") from exc
     for graph, difference in worst.items():

@@ -30,6 +30,7 @@ from explaind.training.gradient_graphs import Function, morph_gradient, probabil
 from explaind.training.trained import Trained
 
 PROBE_IMAGES = 4
+PROBE_CANDIDATES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,12 +143,14 @@ def _write_graphs(trained: Trained, networks: Networks, folder: Path) -> None:
 
 
 def _check_and_probe(folder: Path, networks: Networks, held_out: FloatArray) -> dict[str, float]:
-    """The gate on all held-out images, and the first few of them with PyTorch's answers as the probe."""
+    """The gate on all held-out images, and a few of them with PyTorch's answers as the probe."""
     exported = onnx_backend.open_bundle(folder, threads=1, device="cpu")
     pytorch = torch_backend.open_bundle(folder, threads=1)
     images = np.ascontiguousarray(held_out, dtype=np.float32)
-    worst = parity.check(exported, pytorch, probe.questions(pytorch, images, networks.classes))
-    asked = probe.questions(pytorch, images[:PROBE_IMAGES], networks.classes)
+    asked = probe.questions(pytorch, images, networks.classes)
+    worst = parity.check(exported, pytorch, asked)
+    candidates = asked.take(np.arange(min(len(images), PROBE_CANDIDATES)))
+    asked = candidates.take(parity.steadiest_rows(pytorch, candidates, PROBE_IMAGES))
     probe.write(folder, asked, probe.answers(pytorch, asked))
     return worst
 

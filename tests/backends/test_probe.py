@@ -13,7 +13,7 @@ from explaind.backends import onnx, probe
 from explaind.backends import torch as torch_backend
 from explaind.backends.bundle_models import BundleModels
 from explaind.errors import BackendUnavailable, BundleInvalid, ParityFailed
-from explaind.explanations.models import Classifier, FloatArray
+from explaind.explanations.models import Classifier, ClassifierGradient, FloatArray
 from explaind.training import parity
 from tests.untrained_bundle import CLASSES, images
 
@@ -73,6 +73,56 @@ def test_the_gate_gives_the_worst_difference_of_each_graph(models: BundleModels)
     worst = parity.check(off, models, asked)
     assert worst["classifier"] == pytest.approx(3.3e-5, abs=1e-6)
     assert {graph: value for graph, value in worst.items() if value} == {"classifier": worst["classifier"]}
+
+
+class _Flipped:
+    """A gradient with one row of another value than the graph's own."""
+
+    def __init__(self, inner: ClassifierGradient, rows: int) -> None:
+        self._inner, self._rows = inner, rows
+
+    def probability_gradient(self, images: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        gradient, p = self._inner.probability_gradient(images, weights)
+        gradient[: self._rows] += np.float32(0.01)
+        return gradient, p
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_gradient_that_is_wrong_on_both_sides_is_no_kink(models: BundleModels, rows: int) -> None:
+    assert models.classifier_gradient is not None
+    wrong = replace(models, classifier_gradient=_Flipped(models.classifier_gradient, rows))
+    with pytest.raises(ParityFailed, match="classifier_gradient differs"):
+        parity.check(wrong, models, probe.questions(models, images(5), CLASSES))
+
+
+class _Kinked:
+    """The gradient of Σ_k w_k·ReLU(x₀): 1 or 0 in the first pixel, by the side of `edge`."""
+
+    def __init__(self, edge: float) -> None:
+        self._edge = edge
+
+    def probability_gradient(self, images: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+        gradient = np.zeros_like(images)
+        gradient[:, 0, 0, 0] = images[:, 0, 0, 0] > self._edge
+        return gradient, weights
+
+
+def test_at_a_kink_either_side_is_right(models: BundleModels) -> None:
+    batch = images(5)
+    batch[2, 0, 0, 0] = 0.5
+    asked = probe.questions(models, batch, CLASSES)
+    here, there = (replace(models, classifier_gradient=_Kinked(edge)) for edge in (0.5 - 1e-7, 0.5 + 1e-7))
+    assert parity.check(here, there, asked)["classifier_gradient"] <= probe.TOLERANCE
+    far = replace(models, classifier_gradient=_Kinked(0.5 + 1e-4))
+    with pytest.raises(ParityFailed, match="classifier_gradient differs"):
+        parity.check(here, far, asked)
+
+
+def test_a_probe_keeps_away_from_kinks(models: BundleModels) -> None:
+    batch = images(5)
+    batch[:, 0, 0, 0] = [0.1, 0.5, 0.5, 0.9, 0.5]
+    kinked = replace(models, classifier_gradient=_Kinked(0.5), morph_gradients={})
+    assert parity.steadiest_rows(kinked, probe.questions(models, batch, CLASSES), 2).tolist() == [0, 3]
 
 
 def test_the_gate_refuses_over_its_tolerance(models: BundleModels) -> None:
