@@ -1,4 +1,8 @@
-"""Log lines: structlog's and the standard library's through one renderer, each with the request id bound to it."""
+"""Log lines to standard error, each with the request id bound to it.
+
+explaind's own come through structlog straight to the stream: through the standard library's machinery a line costs
+as much as a small answer. Lines of libraries, which use that machinery, look the same.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +12,49 @@ import sys
 import structlog
 from structlog.typing import Processor
 
+from explaind.errors import ConfigurationError
 from explaind.settings import Settings
+
+# First in every line, in this order; then the bound request id and what the line itself says.
+SHARED: tuple[Processor, ...] = (
+    structlog.contextvars.merge_contextvars,
+    structlog.processors.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+)
 
 
 def configure(settings: Settings) -> None:
-    """For a whole process, to standard error; readable lines, or one JSON object a line."""
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    """For a whole process; readable lines, or one JSON object a line. Raises ConfigurationError for a level that
+    there is not."""
+    level = _level(settings.log_level)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        wrapper_class=structlog.stdlib.BoundLogger,
-        cache_logger_on_first_use=False,
+        processors=[*SHARED, *_rendering(settings)],
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, *SHARED],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_rendering(settings)],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(settings.log_level.upper())
+    root.setLevel(level)
+
+
+def _level(name: str) -> int:
+    levels = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+    if name.lower() not in levels:
+        raise ConfigurationError(f"The log level is {name!r}; choose {', '.join(levels)}.")
+    return levels[name.lower()]
 
 
 def _rendering(settings: Settings) -> list[Processor]:
+    """Tracebacks without local variables: those may hold a caller's image."""
     if settings.log_json:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    # Tracebacks without local variables: those may hold a caller's image.
-    plain = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
-    return [plain]
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

@@ -6,6 +6,10 @@ import sys
 
 import pytest
 
+from explaind.errors import ConfigurationError
+from explaind.service.logging import configure
+from explaind.settings import Settings
+
 SCRIPT = """
 import logging
 import structlog
@@ -31,8 +35,8 @@ def lines(**settings):
 
 def test_json_lines_of_both_loggers_carry_the_request_id():
     ours, theirs, failed = map(json.loads, lines(json=True, level="info").splitlines())
-    assert (ours["event"], ours["number"], ours["logger"], ours["level"]) == ("ours", 1, "explaind.a", "info")
-    assert theirs["event"] == "theirs 2"
+    assert (ours["event"], ours["number"], ours["level"]) == ("ours", 1, "info")
+    assert (theirs["event"], theirs["logger"]) == ("theirs 2", "other")
     assert {line["request_id"] for line in (ours, theirs, failed)} == {"mine-4"}
     assert "ZeroDivisionError" in failed["exception"]
 
@@ -48,3 +52,8 @@ def test_the_level_is_obeyed():
     text = lines(json=True, level="warning")
     assert '"ours"' not in text
     assert "theirs" in text
+
+
+def test_a_level_there_is_not_is_one_clear_sentence():
+    with pytest.raises(ConfigurationError, match="debug, info, warning, error"):
+        configure(Settings(log_level="loud"))
