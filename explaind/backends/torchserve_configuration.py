@@ -7,9 +7,12 @@ import os
 import shutil
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from explaind.errors import LaunchFailed
+
+LOOPBACK, ANYWHERE = "127.0.0.1", "0.0.0.0"
 _MESSAGE_BYTES = 64 * 1024 * 1024
 # TorchServe's own configuration writes twenty debug lines a request, in two files and to the console.
 _LOGGING = """<Configuration>
@@ -35,7 +38,7 @@ _LOGGING = """<Configuration>
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """All on 127.0.0.1."""
+    """What a TorchServe listens on."""
 
     inference: int
     management: int
@@ -53,25 +56,36 @@ def free_ports() -> Ports:
         return Ports(*(each.getsockname()[1] for each in sockets))
 
 
-def fill(folder: Path, ports: Ports, archives: Sequence[Path]) -> None:
+def require_free(host: str, ports: Ports) -> None:
+    """Raises LaunchFailed naming the first port that somebody else listens on."""
+    for port in astuple(ports):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as Java: a port just left is free
+            try:
+                probe.bind((host, port))
+            except (OSError, OverflowError) as exc:
+                raise LaunchFailed(f"TorchServe cannot listen on {host}:{port} ({exc}); choose another port.") from exc
+
+
+def fill(folder: Path, host: str, ports: Ports, archives: Sequence[Path]) -> None:
     """Writes what `-f` and `-s` name: config.properties, log4j2.xml, and `models` with the archives."""
     for name in ("models", "logs", "tmp"):
         (folder / name).mkdir()
     for number, path in enumerate(archives):  # versions of a bundle have archives of the same name
         shutil.copyfile(path, folder / "models" / f"{number}-{path.name}")
-    (folder / "config.properties").write_text(_properties(ports), encoding="utf-8")
+    (folder / "config.properties").write_text(_properties(host, ports), encoding="utf-8")
     (folder / "log4j2.xml").write_text(_LOGGING, encoding="utf-8")
 
 
-def _properties(ports: Ports) -> str:
-    """One key a line; loopback only. Message sizes are well above what the backend puts into one request."""
+def _properties(host: str, ports: Ports) -> str:
+    """One key a line. Message sizes are well above what the backend puts into one request."""
     values = {
-        "inference_address": f"http://127.0.0.1:{ports.inference}",
-        "management_address": f"http://127.0.0.1:{ports.management}",
-        "metrics_address": f"http://127.0.0.1:{ports.metrics}",
-        "grpc_inference_address": "127.0.0.1",
+        "inference_address": f"http://{host}:{ports.inference}",
+        "management_address": f"http://{host}:{ports.management}",
+        "metrics_address": f"http://{host}:{ports.metrics}",
+        "grpc_inference_address": host,
         "grpc_inference_port": ports.grpc_inference,
-        "grpc_management_address": "127.0.0.1",
+        "grpc_management_address": host,
         "grpc_management_port": ports.grpc_management,
         "load_models": "all",
         "default_workers_per_model": 1,

@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 
-from explaind.backends.torchserve_configuration import Ports, environment, fill, free_ports
+from explaind.backends.torchserve_configuration import ANYWHERE, LOOPBACK, Ports, environment, fill, free_ports
 from explaind.backends.torchserve_management import ModelName, archive_model, ready_models
 from explaind.errors import LaunchFailed
 
@@ -36,45 +36,54 @@ _JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerf
 class TorchServe:
     """A running TorchServe whose models are READY. Use it as a context manager, or call `stop`."""
 
-    def __init__(self, folder: Path, ports: Ports, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, folder: Path, ports: Ports, process: subprocess.Popen[bytes], host: str = LOOPBACK) -> None:
+        """host: what it listens on; the addresses are for this machine either way."""
+        here = LOOPBACK if host == ANYWHERE else host
         self._folder = folder
         self._process = process
         self._watcher = _watch(process.pid, folder)
-        self.grpc_address = f"127.0.0.1:{ports.grpc_inference}"
-        self.management_address = f"http://127.0.0.1:{ports.management}"
-        self.metrics_address = f"http://127.0.0.1:{ports.metrics}"
+        self.grpc_address = f"{here}:{ports.grpc_inference}"
+        self.management_address = f"http://{here}:{ports.management}"
+        self.metrics_address = f"http://{here}:{ports.metrics}"
         atexit.register(self.stop)
 
     @classmethod
-    def launch(cls, bundle_folders: Sequence[Path], *, timeout_seconds: float = 180.0) -> TorchServe:
+    def launch(
+        cls,
+        bundle_folders: Sequence[Path],
+        *,
+        host: str = LOOPBACK,
+        ports: Ports | None = None,
+        timeout_seconds: float = 300.0,
+    ) -> TorchServe:
         """Serves every archive of the bundle folders, one worker a model; returns when all workers are READY.
 
-        Raises LaunchFailed, naming what to do, without Java or TorchServe, for a folder without archives, and for
-        a server that does not come up in time (with the end of its log).
+        host, ports: where it listens; free ports on loopback unless given. Raises LaunchFailed, naming what to do,
+        without Java or TorchServe, for a folder without archives, for a given port in use, and for a server that
+        does not come up in time (with the end of its log).
         """
         java, home = find_java(), find_torchserve()
         archives = _archives(bundle_folders)
         deadline = time.monotonic() + timeout_seconds
         for attempt in range(1, _ATTEMPTS + 1):
-            server = cls._start(java, home, archives)
+            server = cls._start(java, home, archives, host, ports or free_ports())
             try:
                 server._wait_until_ready([archive_model(path) for path in archives], deadline)
                 return server
             except BaseException as exc:
                 taken = isinstance(exc, LaunchFailed) and "Address already in use" in exc.message
                 server.stop()
-                if not taken or attempt == _ATTEMPTS:
+                if not taken or ports or attempt == _ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
     @classmethod
-    def _start(cls, java: Path, home: Path, archives: Sequence[Path]) -> TorchServe:
+    def _start(cls, java: Path, home: Path, archives: Sequence[Path], host: str, ports: Ports) -> TorchServe:
         # Not below the caller's folder: the workers' Unix sockets live here and their paths are limited to 107 bytes.
         folder = Path(tempfile.mkdtemp(prefix="explaind-torchserve-"))
         try:
-            ports = free_ports()
-            fill(folder, ports, archives)
-            return cls(folder, ports, _start_java(java, home, folder))
+            fill(folder, host, ports, archives)
+            return cls(folder, ports, _start_java(java, home, folder), host)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

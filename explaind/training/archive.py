@@ -32,12 +32,14 @@ class ArchiveConfiguration:
     batch_size: requests a worker gets at once; too small: concurrent callers wait for each other, too large: the
     first of a batch waits for the last. max_batch_delay_ms: how long a lone request waits for company; every request
     that stays alone pays it. TorchServe takes 0 for its own default of 100 ms. response_timeout_seconds: a worker
-    silent for longer is restarted. threads: what torch computes with in a worker.
+    silent for longer is restarted. startup_timeout_seconds: TorchServe's own 120 s let a worker on a busy host be
+    killed and started anew while it was still importing torch. threads: what torch computes with in a worker.
     """
 
     batch_size: int = 8
     max_batch_delay_ms: int = 1
     response_timeout_seconds: int = 30
+    startup_timeout_seconds: int = 600
     threads: int = 1
 
     def __post_init__(self) -> None:
@@ -50,7 +52,7 @@ class ArchiveConfiguration:
         return (
             "minWorkers: 1\nmaxWorkers: 1\n"
             f"batchSize: {self.batch_size}\nmaxBatchDelay: {self.max_batch_delay_ms}\n"
-            f"responseTimeout: {self.response_timeout_seconds}\n"
+            f"responseTimeout: {self.response_timeout_seconds}\nstartupTimeout: {self.startup_timeout_seconds}\n"
             f"handler:\n  threads: {self.threads}\n"
         )
 
