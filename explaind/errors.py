@@ -93,9 +93,7 @@ class Unavailable(ExplaindError):
 
     reason = "UNAVAILABLE"
 
-    def __init__(
-        self, message: str, *, retry_after: float = 1.0, metadata: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, message: str, *, retry_after: float = 1.0, metadata: Mapping[str, str] | None = None) -> None:
         super().__init__(message, metadata=metadata)
         self.retry_after = retry_after
 

@@ -103,5 +103,8 @@ class Metrics:
             registry=registry,
         )
         self.model_info = Gauge(
-            "explaind_model_info", "1 for each version that is served.", ("model", "version", "digest"), registry=registry
+            "explaind_model_info",
+            "1 for each version that is served.",
+            ("model", "version", "digest"),
+            registry=registry,
         )

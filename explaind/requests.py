@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -60,7 +60,7 @@ class ScoreRequest:
     model: str
     version: str = ""
     images: tuple[ImageInput, ...]
-    parameters: AnomalyScoreParameters = AnomalyScoreParameters()
+    parameters: AnomalyScoreParameters = field(default_factory=AnomalyScoreParameters)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

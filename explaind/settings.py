@@ -43,7 +43,8 @@ class Settings(BaseSettings):
     queue_size: int = Field(
         64,
         ge=1,
-        description="Requests a class lets wait. Too large: callers wait past their deadlines; too small: bursts are refused.",
+        description="Requests a class lets wait. Too large: callers wait past their deadlines; too small: bursts are "
+        "refused.",
     )
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Larger encoded images are refused, typed.")
     max_message_bytes: int = Field(

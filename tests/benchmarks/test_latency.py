@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from explaind_client import Client
 from prometheus_client import CollectorRegistry
 from rich.console import Console
 from rich.table import Table
@@ -25,6 +24,7 @@ from explaind.explanations.types import AnomalyScoreParameters, LatentRankingPar
 from explaind.metrics import Metrics
 from explaind.requests import ExplanationRequest, ImageInput
 from explaind.settings import Settings
+from explaind_client import Client
 from tests.served import serving
 
 ROOT = Path(__file__).parents[2]
@@ -115,13 +115,11 @@ def _engine_call(engine: Engine, asked: Mapping[str, Any]) -> Call:
 
 
 def _client_call(client: Client, asked: Mapping[str, Any]) -> Call:
-    wanted = {name: True for name in asked}
+    wanted = dict.fromkeys(asked, True)
     return lambda image: client.explain(image, model="mnist", **wanted)
 
 
-def _in_turns(
-    calls: Mapping[str, Call], digits: np.ndarray[Any, Any], *, rare: set[str]
-) -> dict[str, list[float]]:
+def _in_turns(calls: Mapping[str, Call], digits: np.ndarray[Any, Any], *, rare: set[str]) -> dict[str, list[float]]:
     """Every front once a turn, so that the machine's mood falls on all alike; the rare ones every fourth."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(-WARM_UP, TURNS):

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from explaind_client import Client
-from explaind_client.errors import ModelNotFound
 
 from explaind.settings import Settings
+from explaind_client import Client
+from explaind_client.errors import ModelNotFound
 from tests.served import serving
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,11 @@ LEVEL = 0.05
 
 def evaluate_anomalies(subject: Subject) -> dict[str, object]:
     kinds = outlier_kinds(subject.recipe, subject.data, subject.images)
-    result: dict[str, object] = {"level": LEVEL, "inside_images": len(subject.images), "fitted_on": list(subject.recipe.anomaly.outliers)}
+    result: dict[str, object] = {
+        "level": LEVEL,
+        "inside_images": len(subject.images),
+        "fitted_on": list(subject.recipe.anomaly.outliers),
+    }
     for detector in Detector:
         if detector is Detector.LOGISTIC_REGRESSION and subject.reference.anomaly.logistic is None:  # type: ignore[union-attr]
             continue
@@ -29,7 +33,7 @@ def evaluate_anomalies(subject: Subject) -> dict[str, object]:
         }
     control = _compressed_sizes(subject.images)
     result["control_compressed_size_auroc"] = {
-        name: _auroc(control, _compressed_sizes(images)) for name, images in kinds.items()
+        name: _two_sided(_auroc(control, _compressed_sizes(images))) for name, images in kinds.items()
     }
     return result
 
@@ -55,6 +59,11 @@ def _separation(inside: AnomalyBatch, outside: AnomalyBatch) -> dict[str, float]
 
 def _auroc(inside: DoubleArray, outside: DoubleArray) -> float:
     return float(roc_auc_score(*_labelled(inside, outside)))
+
+
+def _two_sided(auroc: float) -> float:
+    """A control may separate in either direction."""
+    return max(auroc, 1 - auroc)
 
 
 def _labelled(inside: DoubleArray, outside: DoubleArray) -> tuple[NDArray[np.int64], DoubleArray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -77,7 +76,7 @@ def _write(path: Path, evaluation: Mapping[str, object]) -> None:
     temporary = path.with_suffix(".partial")
     try:
         temporary.write_text(json.dumps(_rounded(evaluation), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written ({error.strerror}); check the folder's rights.") from error
 

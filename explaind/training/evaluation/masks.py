@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from explaind.explanations import path_mask
+from explaind.explanations import mask_on_path, path_mask
 from explaind.explanations.budget import Budget
+from explaind.explanations.mask_on_path import MaskOnPath
 from explaind.explanations.morph_path import MorphPath
-from explaind.explanations.path_mask import MaskOnPath, mask_on_path
 from explaind.explanations.semantic_morphing import morph
 from explaind.explanations.types import PathMask, PathMaskOutcome, PathMaskParameters, Solver
 from explaind.training.evaluation.subject import Subject
@@ -49,9 +49,9 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 def _against_reference(subject: Subject, count: int) -> dict[str, object]:
     """Both solvers on the path of the FAST morph, the same one."""
     pairs = [_both(subject, index) for index in range(count)]
-    pairs = [pair for pair in pairs if pair[0].state is not None and pair[1].state is not None]
-    ours = np.array([fast.state.objective for fast, _ in pairs if fast.state])
-    theirs = np.array([slow.state.objective for _, slow in pairs if slow.state])
+    pairs = [(fast, slow) for fast, slow in pairs if fast.solved and slow.solved]
+    ours = np.array([fast.objective for fast, _ in pairs])
+    theirs = np.array([slow.objective for _, slow in pairs])
     overlaps = [_iou(fast, slow) for fast, slow in pairs]
     return {
         "images": len(pairs),
@@ -69,7 +69,9 @@ def _both(subject: Subject, index: int) -> tuple[MaskOnPath, MaskOnPath]:
     ends = morph(models, subject.morph_reference(), subject.images[index], fast, prediction=prediction)
     path = MorphPath(models, ends, fast.interpolation, budget)
     points = path.points(np.linspace(0.0, 1.0, fast.step_count))
-    first, second = (mask_on_path(models, path, points, ends.self_class, p, budget) for p in (fast, slow))
+    first, second = (
+        mask_on_path.solve(models.classifier_gradient, path, points, ends.self_class, p, budget) for p in (fast, slow)
+    )
     return first, second
 
 

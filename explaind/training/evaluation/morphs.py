@@ -62,7 +62,9 @@ def _summary(subject: Subject, judge: Judge, outcome: _Outcome) -> dict[str, obj
         "failure_rate": float(np.mean(~found)),
         "judge_agreement": float(np.mean(judged[found])),
         "natural_p_value_share": float(np.mean(p_values >= 0.01)),
-        "median_distance": float(np.median([m.latent_distance for m, ok in zip(outcome.morphs, found, strict=True) if ok])),
+        "median_distance": float(
+            np.median([m.latent_distance for m, ok in zip(outcome.morphs, found, strict=True) if ok])
+        ),
         "median_steps": float(np.median([m.steps for m, ok in zip(outcome.morphs, found, strict=True) if ok])),
         "start_agrees": float(np.mean([m.reconstruction_agrees for m in outcome.morphs])),
     }

@@ -38,4 +38,5 @@ def outlier_kinds(recipe: Recipe, data: Path, inside: FloatArray) -> Mapping[str
 def _blurred(images: FloatArray) -> FloatArray:
     from scipy.ndimage import gaussian_filter
 
-    return np.clip(gaussian_filter(images, sigma=(0, 0, BLUR_SIGMA, BLUR_SIGMA)), 0, 1).astype(np.float32)
+    blurred: FloatArray = gaussian_filter(images, sigma=(0, 0, BLUR_SIGMA, BLUR_SIGMA))
+    return np.clip(blurred, 0, 1)
