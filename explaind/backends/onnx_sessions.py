@@ -84,9 +84,14 @@ def _opening(path: Path) -> Iterator[None]:
 
 
 def providers(device: Device = "auto") -> Providers:
-    """Named explicitly: left to itself, onnxruntime warns at length where CUDA's libraries are missing."""
+    """Named explicitly: left to itself, onnxruntime warns at length where CUDA's libraries are missing.
+
+    Raises BackendUnavailable where `cuda` is asked for and is not there.
+    """
     if device == "cpu" or (device == "auto" and not cuda_devices()):
         return ["CPUExecutionProvider"]
+    if not cuda_devices():
+        raise BackendUnavailable("The onnx backend was asked for CUDA and the driver shows no device; use the CPU.")
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         raise BackendUnavailable("This onnxruntime has no CUDA provider; install onnxruntime-gpu or use the CPU.")
     onnxruntime.preload_dlls()

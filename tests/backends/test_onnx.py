@@ -164,6 +164,8 @@ def test_without_a_device_the_providers_are_the_cpu_alone() -> None:
     if onnx_sessions.cuda_devices():
         pytest.skip("this machine has a CUDA device")
     assert onnx_sessions.providers("auto") == ["CPUExecutionProvider"]
+    with pytest.raises(BackendUnavailable, match="shows no device"):
+        onnx_sessions.providers("cuda")
 
 
 @pytest.mark.gpu
