@@ -21,10 +21,20 @@ Section = tuple[float, Callable[[Canvas, float], None]]
 
 
 def write_figure(response: service_pb.ExplainResponse, image: Pixels, path: Path) -> None:
-    """Draws `response` on the image it is about, 1200 pixels wide, as PNG.
+    """Writes `draw(response, image)` as PNG. Raises ConfigurationError where `path` cannot be written."""
+    canvas = draw(response, image)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        canvas.save(path)
+    except OSError as exc:
+        raise ConfigurationError(f"{path} cannot be written ({exc.strerror}); choose another file.") from exc
 
-    image: C×H×W in [0, 1], of the model's size. Parts that were not asked for are left out; the richest picture needs
-    the path, the reconstruction and the traversals. Raises ConfigurationError where `path` cannot be written.
+
+def draw(response: service_pb.ExplainResponse, image: Pixels) -> Canvas:
+    """The picture of an answer, 1200 pixels wide.
+
+    image: C×H×W in [0, 1], of the model's size: what the answer is about. Parts that were not asked for are left out;
+    the richest picture needs the path, the reconstruction and the traversals.
     """
     pictures: Section = (IMAGES_HEIGHT, lambda canvas, y: draw_images(canvas, y, response, image))
     sections = [pictures, *_sections(response)]
@@ -34,11 +44,7 @@ def write_figure(response: service_pb.ExplainResponse, image: Pixels, path: Path
     for height, draw in sections:
         draw(canvas, y)
         y += height
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        canvas.save(path)
-    except OSError as exc:
-        raise ConfigurationError(f"{path} cannot be written ({exc.strerror}); choose another file.") from exc
+    return canvas
 
 
 def _sections(response: service_pb.ExplainResponse) -> list[Section]:

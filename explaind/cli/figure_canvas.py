@@ -29,6 +29,9 @@ class Canvas:
         self._figure: Any = Figure(figsize=(WIDTH / DPI, height / DPI), dpi=DPI, facecolor=PAPER)
         agg: Any = FigureCanvasAgg(self._figure)
         self._renderer = agg.get_renderer()
+        # One set of axes for all pictures and boxes: a hundred of them would take seconds.
+        self._sheet = self.axes(0, 0, WIDTH, height)
+        self._sheet.set(xlim=(0, WIDTH), ylim=(height, 0), autoscale_on=False)
 
     def axes(self, x: float, y: float, width: float, height: float) -> Axes:
         """Bare axes over a rectangle."""
@@ -62,6 +65,11 @@ class Canvas:
             y += size * 1.4
         return y
 
+    def text_boxes(self) -> dict[str, tuple[float, float, float, float]]:
+        """Left, bottom, right, top of every text in pixels from the bottom left: what a check for clipping needs."""
+        boxes = {text.get_text(): text.get_window_extent(self._renderer) for text in self._figure.texts}
+        return {text: (box.x0, box.y0, box.x1, box.y1) for text, box in boxes.items() if text}
+
     def measure(self, text: str, size: float, **style: Any) -> float:
         """Width of a text, in pixels."""
         drawn = self._figure.text(0, 0, text, fontsize=size * 72 / DPI, parse_math=False, **style)
@@ -71,24 +79,23 @@ class Canvas:
 
     def image(self, x: float, y: float, size: float, pixels: Pixels, *, frame: str = FAINT, line: float = 1) -> None:
         """pixels: C×H×W in [0, 1]; grey as it is, white on black."""
-        axes = self.axes(x, y, size, size)
-        axes.imshow(as_picture(pixels), cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
-        self.frame(axes, frame, line)
+        self.picture(x, y, size, as_picture(pixels))
+        self.frame(x, y, size, frame, line)
 
-    def frame(self, axes: Axes, color: str = FAINT, line: float = 1) -> None:
-        axes.add_patch(
-            Rectangle((0, 0), 1, 1, transform=axes.transAxes, fill=False, ec=color, lw=line * 72 / DPI, clip_on=False)
-        )
+    def picture(self, x: float, y: float, size: float, picture: Pixels) -> None:
+        """picture: H×W grey, or H×W×3 or 4, in [0, 1]; one picture may lie over another."""
+        extent = (x, x + size, y + size, y)
+        self._sheet.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="nearest", extent=extent, aspect="auto")
+
+    def frame(self, x: float, y: float, size: float, color: str = FAINT, line: float = 1) -> None:
+        self._sheet.add_patch(Rectangle((x, y), size, size, fill=False, ec=color, lw=line * 72 / DPI, zorder=2))
 
     def box(self, x: float, y: float, width: float, height: float, color: str) -> None:
-        self.axes(x, y, width, height).add_patch(Rectangle((0, 0), 1, 1, color=color, lw=0))
+        self._sheet.add_patch(Rectangle((x, y), width, height, color=color, lw=0))
 
     def pill(self, x: float, y: float, width: float, height: float, color: str) -> None:
-        axes = self.axes(x, y, width, height)
-        axes.set_xlim(0, width)
-        axes.set_ylim(0, height)
         style = f"round,pad=0,rounding_size={height / 2}"
-        axes.add_patch(FancyBboxPatch((0, 0), width, height, boxstyle=style, color=color, lw=0))
+        self._sheet.add_patch(FancyBboxPatch((x, y), width, height, boxstyle=style, color=color, lw=0))
 
     def save(self, path: Path) -> None:
         # No date and no version in the file: the same answer makes the same picture.

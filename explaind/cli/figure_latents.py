@@ -52,8 +52,8 @@ def _draw_scale(canvas: Canvas, y: float) -> None:
 
 def _draw_latent(canvas: Canvas, y: float, latent: pb.RankedLatent, target: str, share: float) -> None:
     color = RED if latent.direction > 0 else BLUE if latent.direction < 0 else SOFT
-    canvas.text(MARGIN, y + 10, _fitted(canvas, latent.label, 17), 17, INK)
-    canvas.text(MARGIN, y + 35, _direction(latent, target), 13, color)
+    below = _draw_label(canvas, y, latent.label)
+    canvas.text(MARGIN, below, _direction(latent, target), 13, color)
     canvas.box(MARGIN + LABEL_WIDTH, y + 14, BAR_WIDTH, 16, FAINT)
     canvas.box(MARGIN + LABEL_WIDTH, y + 14, max(share * BAR_WIDTH, 1), 16, color)
     canvas.text(MARGIN + LABEL_WIDTH, y + 35, f"{latent.importance:.3g}", 13, SOFT)
@@ -85,7 +85,25 @@ def _direction(latent: pb.RankedLatent, target: str) -> str:
     return f"more: likelier {target}" if latent.direction > 0 else f"more: less likely {target}"
 
 
-def _fitted(canvas: Canvas, text: str, size: float) -> str:
-    while len(text) > 4 and canvas.measure(text, size) > LABEL_WIDTH - 12:
-        text = text.rstrip("…")[:-1].rstrip() + "…"
-    return text
+def _draw_label(canvas: Canvas, y: float, label: str) -> float:
+    """One line, or two smaller ones; returns the y below."""
+    width = LABEL_WIDTH - 12
+    fitting = next((size for size in (17, 16, 15) if canvas.measure(label, size) <= width), 0)
+    if fitting:
+        canvas.text(MARGIN, y + 10, label, fitting, INK)
+        return y + 35
+    first, rest = _cut(canvas, label, 15, width)
+    canvas.text(MARGIN, y + 3, first, 15, INK)
+    second, beyond = _cut(canvas, rest, 15, width)
+    canvas.text(MARGIN, y + 22, second + ("…" if beyond else ""), 15, INK)
+    return y + 44
+
+
+def _cut(canvas: Canvas, text: str, size: float, width: float) -> tuple[str, str]:
+    """(as many words as fit, the rest); a word that is too long by itself is broken."""
+    words_ = text.split()
+    count = next((n for n in range(len(words_), 0, -1) if canvas.measure(" ".join(words_[:n]), size) <= width), 0)
+    if count or not words_:
+        return " ".join(words_[:count]), " ".join(words_[count:])
+    length = next(n for n in range(len(text), 0, -1) if n == 1 or canvas.measure(text[:n], size) <= width)
+    return text[:length], text[length:]

@@ -43,13 +43,19 @@ app = typer.Typer(
 )
 
 
-@app.callback()
-def options(
-    version: bool = typer.Option(False, "--version", help="Print the version and end.", is_eager=True),
-) -> None:
-    if version:
+def _print_version(asked: bool) -> None:
+    if asked:
         typer.echo(__version__)
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and end.", is_eager=True, callback=_print_version
+    ),
+) -> None:
+    """What stands before the command."""
 
 
 EXAMPLES: Mapping[Callable[..., None], str] = {

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import structlog
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner
+
+from explaind.cli.main import app
+from explaind.settings import Settings
+from tests.served import serving
+
+ROOT = Path(__file__).parents[2]
+STORE = ROOT / "model_store"
+Run = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def logging_as_it_was() -> Iterator[None]:
+    """A command configures the process's logging; the next test is not to inherit it."""
+    root, configuration = logging.getLogger(), structlog.get_config()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.configure(**configuration)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Calls `explaind` with arguments, in this process, with the repository's model store."""
+    monkeypatch.setenv("EXPLAIND_MODEL_STORE", str(STORE))
+    runner = CliRunner()
+    return lambda *arguments, **named: runner.invoke(app, [str(argument) for argument in arguments], **named)
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """host:port of a real daemon that serves the committed bundle."""
+    with serving(Settings(port=0, metrics_port=0, model_store=STORE)) as server:
+        yield server.address
+
+
+@pytest.fixture(scope="session")
+def digits() -> list[bytes]:
+    """Real test digits as PNG."""
+    with np.load(ROOT / "tests" / "data" / "images.npz") as archive:
+        return [png(image) for image in archive["mnist"][:40]]
+
+
+@pytest.fixture
+def digit(digits: list[bytes], tmp_path: Path) -> Path:
+    path = tmp_path / "digit.png"
+    path.write_bytes(digits[0])
+    return path
+
+
+def png(pixels: NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def width_of(path: Path) -> int:
+    with Image.open(path) as image:
+        return image.width
