@@ -10,13 +10,12 @@ from typing import Any
 import structlog
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from explaind.engine import Engine
 from explaind.errors import LaunchFailed
 from explaind.metrics import Metrics
-from explaind.service import grpc_metrics, listening, logging
+from explaind.service import grpc_metrics, listening, logging, reflection
 from explaind.service.activity import Activity
 from explaind.service.admission import Admission
 from explaind.service.engine_protocol import ServedEngine
@@ -175,8 +174,7 @@ class Server:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._served), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._grpc)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-        names = [service.full_name for service in OWN_SERVICES] + [health_name, reflection.SERVICE_NAME]
-        reflection.enable_server_reflection(names, self._grpc)
+        reflection.enable(self._grpc, [*(service.full_name for service in OWN_SERVICES), health_name])
         self._initialise_metrics()
 
     def _initialise_metrics(self) -> None:

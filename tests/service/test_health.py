@@ -3,7 +3,7 @@ import asyncio
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 
 from explaind.errors import ModelLoading
 
@@ -67,10 +67,15 @@ async def test_health_answers_while_every_worker_is_busy(start, small_engine, re
     await until(lambda: running.engine.running == 0)
 
 
-async def test_reflection_lists_what_is_served(start):
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_reflection_lists_what_is_served(start, version):
     running = await start()
-    stub = reflection_pb2_grpc.ServerReflectionStub(running.channel)
-    asked = reflection_pb2.ServerReflectionRequest(list_services="")
-    async for answer in stub.ServerReflectionInfo(iter([asked])):
+    ask = running.channel.stream_stream(
+        f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo",
+        request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+        response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    async for answer in ask(iter([reflection_pb2.ServerReflectionRequest(list_services="")])):
         names = {service.name for service in answer.list_services_response.service}
-    assert names == {*SERVICES, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    reflections = {f"grpc.reflection.{v}.ServerReflection" for v in ("v1", "v1alpha")}
+    assert names == {*SERVICES, "grpc.health.v1.Health", *reflections}

@@ -1,0 +1,26 @@
+"""Server reflection under both of its names: the package serves v1alpha only, recent tools ask for v1, and the
+messages of the two are the same on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import grpc
+from grpc import aio
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+V1_NAME = "grpc.reflection.v1.ServerReflection"
+
+
+def enable(server: aio.Server, services: Sequence[str]) -> None:
+    """Lets callers discover `services`, by full name, and reflection itself."""
+    names = [*services, reflection.SERVICE_NAME, V1_NAME]
+    reflection.enable_server_reflection(names, server)
+    servicer = reflection.aio.ReflectionServicer(names)  # type: ignore[attr-defined]  # hidden behind a version test
+    method = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    handler = grpc.method_handlers_generic_handler(V1_NAME, {"ServerReflectionInfo": method})
+    server.add_generic_rpc_handlers((handler,))
