@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import cast
 
 import grpc
 
@@ -83,8 +84,8 @@ class TorchServeClient:
         return prediction
 
     def _translated(self, exc: grpc.RpcError, callers_deadline: bool) -> ExplaindError:
-        code = exc.code() if isinstance(exc, grpc.Call) else grpc.StatusCode.UNKNOWN
-        details = (exc.details() or "") if isinstance(exc, grpc.Call) else ""
+        call = cast(grpc.Call, exc)  # what a stub raises is both
+        code, details = call.code(), call.details() or ""
         if code is grpc.StatusCode.DEADLINE_EXCEEDED and callers_deadline:
             return _too_late()
         for part, (cause, words) in _TOLD_BY_DETAILS.items():
