@@ -105,6 +105,11 @@ def verify_probe(models: BundleModels, folder: Path) -> None:
             )
 
 
+def images_in(folder: Path) -> FloatArray:
+    """The bundle's probe images (B, C, H, W). Raises BundleInvalid where they are missing or damaged."""
+    return _read(folder / FILE_NAME)[0].images
+
+
 def _read(path: Path) -> tuple[Questions, dict[str, FloatArray]]:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as archive:

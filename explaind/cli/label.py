@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from explaind.backends.bundle_models import BundleModels
     from explaind.bundles.bundle import Bundle
 
+_PICTURED = 7
+
 
 def label(
     bundle: Path = typer.Argument(help="Folder of a model in the store.", exists=True, file_okay=False),
@@ -25,6 +27,7 @@ def label(
     with extra("train"):
         import numpy as np
 
+        from explaind.backends import probe
         from explaind.backends.onnx import open_bundle
         from explaind.bundles import bundle as bundles
         from explaind.training import label as labelling
@@ -36,9 +39,11 @@ def label(
     models: BundleModels = open_bundle(loaded.folder, threads=settings_from().threads)
     picture = out / f"{loaded.name}-{name}-latents.png"
     try:
-        # The origin is the prior's mean: the most typical image the space knows.
-        center = np.zeros((1, len(reference.used)), np.float32)
-        labelling.draw_traversals(models.autoencoders[name], center, reference, picture, title=f"{loaded.name} {name}")
+        # The origin is the most typical image the space knows; beside real ones a factor is easier to name.
+        origin = np.zeros((1, len(reference.used)), np.float32)
+        autoencoder = models.autoencoders[name]
+        centers = np.concatenate([origin, autoencoder.encode(probe.images_in(loaded.folder)[:_PICTURED])[0]])
+        labelling.draw_traversals(autoencoder, centers, reference, picture, title=f"{loaded.name} {name}")
     finally:
         models.close()
     typer.echo(f"The traversals are in {picture}; look at it while you answer.")

@@ -66,7 +66,7 @@ def ask(reference: RankingReference, answer: Callable[[str], str]) -> tuple[Fact
 
 
 def _ask_factor(index: int, answer: Callable[[str], str]) -> Factor | None:
-    name = answer(f"z{index}: what does it change? (empty: unnamed) ").strip()
+    name = answer(f"z{index}: what is there more of, the higher it is? (empty: unnamed) ").strip()
     return Factor(dimensions=(index,), label=name, confidence=_ask_confidence(index, answer)) if name else None
 
 
