@@ -1,6 +1,6 @@
 """Writes judge.onnx from the judge that `explaind train model_store/mnist` leaves in training_runs/mnist.
 
-    python tests/data/make_judge.py
+python tests/data/make_judge.py
 """
 
 from __future__ import annotations
