@@ -10,8 +10,6 @@ from grpc import aio
 if TYPE_CHECKING:
     Context = aio.ServicerContext[Any, Any]
     Handler = grpc.RpcMethodHandler[Any, Any]
-    ServerInterceptor = aio.ServerInterceptor[Any, Any]
 else:
     Context = aio.ServicerContext
     Handler = grpc.RpcMethodHandler
-    ServerInterceptor = aio.ServerInterceptor

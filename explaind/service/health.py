@@ -32,7 +32,7 @@ class HealthMonitor:
     """Warms the engine, then keeps `servicer` telling what the engine's backends are."""
 
     def __init__(self, engine: ServedEngine, services: Sequence[str]) -> None:
-        self.servicer = health.aio.HealthServicer()  # type: ignore[attr-defined]  # hidden behind a version test
+        self.servicer = health.aio.HealthServicer()
         self._engine = engine
         self._services = services
         self._shown: dict[str, bool] = {}

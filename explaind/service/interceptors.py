@@ -18,7 +18,7 @@ from explaind.metrics import Metrics
 from explaind.service import request_ids, status
 from explaind.service.activity import Activity
 from explaind.service.grpc_metrics import Method, Timer
-from explaind.service.grpc_types import Context, Handler, ServerInterceptor
+from explaind.service.grpc_types import Context, Handler
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ and seconds at least, by which a cancellation counts as the deadline."""
 Around = Callable[[Context], AbstractAsyncContextManager[None]]
 
 
-class ObservingInterceptor(ServerInterceptor):
+class ObservingInterceptor(aio.ServerInterceptor):
     """All four arities. Methods that nobody serves pass untouched, so a made-up name makes no series."""
 
     def __init__(self, metrics: Metrics, activity: Activity) -> None:
@@ -40,12 +40,12 @@ class ObservingInterceptor(ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler:
-        handler: Handler | None = await continuation(handler_call_details)
-        if handler is None:
-            return handler  # type: ignore[return-value]  # None is how gRPC says UNIMPLEMENTED
+    ) -> Handler | None:
+        handler = await continuation(handler_call_details)
+        if handler is None:  # how gRPC says UNIMPLEMENTED
+            return None
         method = Method.of(handler_call_details.method, handler)
         return wrapped(handler, lambda context: self._observed(method, context))
 

@@ -16,7 +16,7 @@ def enable(server: aio.Server, services: Sequence[str]) -> None:
     """Lets callers discover `services`, by full name, and reflection itself."""
     names = [*services, reflection.SERVICE_NAME, V1_NAME]
     reflection.enable_server_reflection(names, server)
-    servicer = reflection.aio.ReflectionServicer(names)  # type: ignore[attr-defined]  # hidden behind a version test
+    servicer = reflection.aio.ReflectionServicer(names)
     method = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
