@@ -129,9 +129,10 @@ def test_the_committed_evaluation_is_of_the_committed_bundle(engine: Engine) -> 
 def test_the_bundle_is_small_and_tells_nothing_of_who_built_it(store: Path) -> None:
     files = [path for path in (store / "mnist/1").rglob("*") if path.is_file()]
     assert sum(path.stat().st_size for path in files) <= 12_000_000
+    telling = [b"site-packages", b"/home/", str(Path.home()).encode() + b"/", str(ROOT.parent).encode() + b"/"]
     for path in files:
         content = path.read_bytes()
-        assert b"/home/" not in content and b"/root/" not in content and b"site-packages" not in content, path.name
+        assert not any(place in content for place in telling), path.name
 
 
 def _image(pixels: NDArray[np.uint8]) -> ImageInput:

@@ -85,7 +85,7 @@ def test_what_may_be_tried_again_says_when(kind):
     assert dict(status.trailers(error, answer))["grpc-retry-pushback-ms"] == "250"
 
 
-@pytest.mark.parametrize("error", [ValueError("secret /root/x"), errors.BundleInvalid("/root/x is altered.")])
+@pytest.mark.parametrize("error", [ValueError("secret /secret/x"), errors.BundleInvalid("/secret/x is altered.")])
 def test_what_is_ours_to_fix_keeps_its_text_from_the_caller(error):
     answer = status.from_error(error, request_id="r7")
     assert "/root" not in str(answer)
