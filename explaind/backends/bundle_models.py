@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from explaind.explanations.models import Autoencoder, Classifier, ClassifierGradient, MorphGradient
+from explaind.explanations.models import (
+    Autoencoder,
+    Classifier,
+    ClassifierGradient,
+    MorphGradient,
+    MorphingModels,
+    RankingModels,
+)
 
 
 def _nothing() -> None:
@@ -30,3 +37,15 @@ class BundleModels:
     device: str = "CPU"
     close: Callable[[], None] = field(default=_nothing)
     check: Callable[[], None] = field(default=_nothing)
+
+    def ranking(self, space: str) -> RankingModels | None:
+        """What a ranking in that latent space asks; None where the bundle has no such space."""
+        autoencoder = self.autoencoders.get(space)
+        return RankingModels(self.classifier, autoencoder) if autoencoder else None
+
+    def morphing(self, space: str) -> MorphingModels | None:
+        """What a path mask in that latent space asks; None where the bundle has no such space or no gradients."""
+        autoencoder, gradient = self.autoencoders.get(space), self.morph_gradients.get(space)
+        if autoencoder is None or gradient is None or self.classifier_gradient is None:
+            return None
+        return MorphingModels(self.classifier, self.classifier_gradient, autoencoder, gradient)

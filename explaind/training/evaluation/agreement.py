@@ -12,7 +12,6 @@ from explaind.backends import torchserve
 from explaind.backends.bundle_models import BundleModels
 from explaind.backends.torchserve_launcher import TorchServe
 from explaind.explanations import anomaly_score, latent_ranking, path_mask
-from explaind.explanations.models import MorphingModels, RankingModels
 from explaind.explanations.prediction import predict
 from explaind.explanations.types import AnomalyScoreParameters, Explanation, LatentRankingParameters, PathMaskParameters
 from explaind.training.evaluation.subject import Subject
@@ -53,16 +52,8 @@ def _others(subject: Subject, with_torchserve: bool) -> Iterator[Mapping[str, Bu
 def _explain(subject: Subject, models: BundleModels, index: int) -> Explanation:
     image = subject.images[index]
     (prediction,) = predict(models.classifier, image[None])
-    ranking = RankingModels(models.classifier, models.autoencoders[subject.ranking_name])
-    factors = subject.plain_factors()
-    gradient = models.classifier_gradient
-    assert gradient is not None and subject.reference.anomaly is not None
-    morphing = MorphingModels(
-        models.classifier,
-        gradient,
-        models.autoencoders[subject.morphing_name],
-        models.morph_gradients[subject.morphing_name],
-    )
+    ranking, morphing = models.ranking(subject.ranking_name), models.morphing(subject.morphing_name)
+    assert ranking is not None and morphing is not None and subject.reference.anomaly is not None
     return Explanation(
         model=subject.manifest.name,
         model_version=subject.manifest.version,
@@ -70,7 +61,7 @@ def _explain(subject: Subject, models: BundleModels, index: int) -> Explanation:
         latent_ranking=latent_ranking.explain(
             ranking,
             subject.ranking_reference(),
-            factors,
+            subject.plain_factors(),
             image,
             LatentRankingParameters(),
             prediction=prediction,

@@ -13,7 +13,7 @@ from explaind.backends.bundle_models import BundleModels
 from explaind.bundles import manifest as manifests
 from explaind.bundles import reference as references
 from explaind.errors import BundleInvalid
-from explaind.explanations.models import Autoencoder, MorphingModels, RankingModels
+from explaind.explanations.models import Autoencoder, MorphingModels
 from explaind.explanations.prediction import predict
 from explaind.explanations.types import Factor, FloatArray, MorphReference, Prediction, RankingReference, Reference
 from explaind.training.datasets import Splits, as_floats, load_splits
@@ -59,18 +59,10 @@ class Subject:
         return self.models.autoencoders[self.morphing_name]
 
     def morphing_models(self) -> MorphingModels:
-        gradient = self.models.classifier_gradient
-        if gradient is None:
+        models = self.models.morphing(self.morphing_name)
+        if models is None:
             raise BundleInvalid(f"{self.folder} has no gradient graphs; nothing to evaluate a path mask with.")
-        return MorphingModels(
-            classifier=self.models.classifier,
-            classifier_gradient=gradient,
-            autoencoder=self.autoencoder,
-            morph_gradient=self.models.morph_gradients[self.morphing_name],
-        )
-
-    def ranking_models(self) -> RankingModels:
-        return RankingModels(self.models.classifier, self.models.autoencoders[self.ranking_name])
+        return models
 
     def plain_factors(self) -> tuple[Factor, ...]:
         """The ranking space's latents without their names."""

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from explaind.backend_pool import BackendPool, Opener
 from explaind.backends.bundle_models import BundleModels
 from explaind.bundles.bundle import Bundle
-from explaind.engine_work import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK, Work
+from explaind.engine.backend_pool import BackendPool, Opener
+from explaind.engine.stage_clock import Estimates, StageClock
+from explaind.engine.stages import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK
+from explaind.engine.work import Work
 from explaind.errors import ConfigurationError
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
 from explaind.explanations.types import AnomalyScoreParameters, LatentRankingParameters, PathMaskParameters
 from explaind.metrics import Metrics
 from explaind.requests import ExplanationRequest, ImageInput
-from explaind.stage_clock import Estimates, StageClock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

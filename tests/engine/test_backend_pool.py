@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
-from explaind.backend_pool import BackendPool, openers
 from explaind.backends.bundle_models import BundleModels
+from explaind.engine.backend_pool import BackendPool, openers
 from explaind.errors import BackendUnavailable, BundleInvalid, ConfigurationError
 from explaind.metrics import Metrics
 from explaind.settings import Settings
@@ -201,7 +201,7 @@ def test_a_backend_that_is_not_installed_names_its_extra() -> None:
     said = _python(
         "import sys\n"
         "sys.modules['torch'] = None\n"
-        "from explaind.backend_pool import openers\n"
+        "from explaind.engine.backend_pool import openers\n"
         "from explaind.errors import ConfigurationError\n"
         "from explaind.settings import Settings\n"
         "try:\n"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from explaind.engine_work import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK, PREDICT, PREDICTION
+from explaind.engine.stage_clock import StageClock
+from explaind.engine.stages import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK, PREDICT, PREDICTION
 from explaind.explanations.types import Explanation, PathMaskOutcome
 from explaind.metrics import Metrics
 from explaind.requests import ScoreResult
-from explaind.stage_clock import StageClock
 
 _EXPLANATION_OF_STAGE = {
     PREDICT: PREDICTION,

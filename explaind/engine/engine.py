@@ -14,19 +14,20 @@ from typing import Self
 import numpy as np
 import structlog
 
-from explaind import engine_metrics, engine_work, served_bundle
-from explaind.backend_pool import RETRY_SECONDS, Opener, openers
 from explaind.bundles.bundle import Bundle
 from explaind.bundles.catalogue import Catalogue
-from explaind.engine_work import DECODE, PATH_MASK, Work
+from explaind.engine import batches, served_bundle, stages, support
+from explaind.engine.backend_pool import RETRY_SECONDS, Opener, openers
+from explaind.engine.model_description import described
+from explaind.engine.observe import observe_batch, observe_explanation, observe_stages
+from explaind.engine.served_bundle import ServedBundle
+from explaind.engine.stage_clock import StageClock
+from explaind.engine.stages import DECODE, PATH_MASK
 from explaind.errors import (
     ConfigurationError,
     DeadlineTooShort,
-    InvalidRequest,
-    ParameterOutOfRange,
     Unavailable,
 )
-from explaind.explanations import conformal
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
 from explaind.explanations.types import (
@@ -36,7 +37,6 @@ from explaind.explanations.types import (
 )
 from explaind.images import ImageLimits, prepare
 from explaind.metrics import Metrics
-from explaind.model_description import described
 from explaind.requests import (
     BackendState,
     CostClass,
@@ -47,9 +47,7 @@ from explaind.requests import (
     ScoreRequest,
     ScoreResult,
 )
-from explaind.served_bundle import ServedBundle
 from explaind.settings import Settings
-from explaind.stage_clock import StageClock
 
 log = structlog.get_logger(__name__)
 
@@ -108,8 +106,8 @@ class Engine:
         """Raises any ExplaindError but ConfigurationError; see DESIGN §2 for which when."""
         budget.raise_if_cancelled()
         served = self._catalogue.get(request.model, request.version)
-        engine_work.check(served.bundle, request)
-        kinds = engine_work.kinds(request)
+        support.check(served.bundle, request)
+        kinds = stages.kinds(request)
         required = {kind: stage == PATH_MASK for stage, kind in kinds.items()}
         served.estimates.require(budget, required)
         clock = StageClock()
@@ -122,25 +120,29 @@ class Engine:
             raise
         for timing in clock.timings:
             served.estimates.add(kinds[timing.stage], timing.seconds)
-        engine_metrics.observe_stages(self.metrics, served.bundle.name, clock)
-        engine_metrics.observe_explanation(self.metrics, explanation)
+        observe_stages(self.metrics, served.bundle.name, clock)
+        observe_explanation(self.metrics, explanation)
         return replace(explanation, image_digest=_digest(image), timings=clock.timings)
 
     def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult:
         """As `explain`, of many images at once; an image that cannot be used is an error of its own."""
         budget.raise_if_cancelled()
         served = self._catalogue.get(request.model, request.version)
-        self._check_batch(request)
-        engine_work.check_score(served.bundle, request.parameters)
+        batches.check_size(request, self._settings.max_batch_images)
+        support.check_score(served.bundle, request.parameters)
         clock = StageClock()
         with clock.stage(DECODE):
-            images, errors = self._prepare_all(request, served.bundle, budget)
-        result = _empty_result(served.bundle, request, errors)
+            images, errors = batches.prepare_all(
+                request.images, lambda image: self._prepare(image, served.bundle), budget
+            )
+        result = batches.empty_result(served.bundle, request, errors)
         if images:
             batch = np.stack(list(images.values()))
-            result = served.pool.run(lambda models: _scored(served.work(models, clock, budget), batch, request, result))
-        engine_metrics.observe_stages(self.metrics, served.bundle.name, clock, max(len(images), 1))
-        engine_metrics.observe_batch(self.metrics, result, len(request.images))
+            result = served.pool.run(
+                lambda models: batches.scored(served.work(models, clock, budget), batch, request, result)
+            )
+        observe_stages(self.metrics, served.bundle.name, clock, max(len(images), 1))
+        observe_batch(self.metrics, result, len(request.images))
         return replace(result, indices=tuple(images), timings=clock.timings)
 
     @staticmethod
@@ -207,48 +209,6 @@ class Engine:
 
     def _prepare(self, image: ImageInput, bundle: Bundle) -> FloatArray:
         return prepare(image, bundle.manifest.image_shape, self._limits)
-
-    def _prepare_all(
-        self, request: ScoreRequest, bundle: Bundle, budget: Budget
-    ) -> tuple[dict[int, FloatArray], dict[int, InvalidRequest]]:
-        images: dict[int, FloatArray] = {}
-        errors: dict[int, InvalidRequest] = {}
-        for position, image in enumerate(request.images):
-            budget.raise_if_cancelled()
-            try:
-                images[position] = self._prepare(image, bundle)
-            except InvalidRequest as error:
-                errors[position] = error
-        return images, errors
-
-    def _check_batch(self, request: ScoreRequest) -> None:
-        most = self._settings.max_batch_images
-        if not 1 <= len(request.images) <= most:
-            raise ParameterOutOfRange(
-                f"images holds {len(request.images)} images: send from 1 to {most}.",
-                field="images",
-                metadata={"max_batch_images": str(most)},
-            )
-
-
-def _scored(work: Work, batch: FloatArray, request: ScoreRequest, empty: ScoreResult) -> ScoreResult:
-    predictions = work.predict(batch)
-    scores = work.score(batch, request.parameters)
-    return replace(empty, predictions=predictions, batch=scores, threshold=scores.threshold)
-
-
-def _empty_result(bundle: Bundle, request: ScoreRequest, errors: dict[int, InvalidRequest]) -> ScoreResult:
-    level, detector = request.parameters.level, request.parameters.detector
-    return ScoreResult(
-        model=bundle.name,
-        model_version=bundle.version,
-        indices=(),
-        predictions=(),
-        batch=None,
-        errors=tuple(errors.items()),
-        threshold=conformal.threshold(engine_work.calibration(bundle, detector), level),
-        bundle_digest=bundle.digest,
-    )
 
 
 def _overall(name: str, states: list[BackendState]) -> BackendState:

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from explaind.engine.stage_clock import Estimates, StageClock
 from explaind.errors import DeadlineTooShort
 from explaind.explanations.budget import Budget
-from explaind.stage_clock import Estimates, StageClock
 
 SOBOL = {"sobol": False}
 

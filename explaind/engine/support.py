@@ -1,0 +1,93 @@
+"""Whether a request may be asked of a bundle at all, and what the bundle holds for it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from explaind.bundles.bundle import Bundle
+from explaind.bundles.manifest import Role
+from explaind.engine.stages import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK
+from explaind.errors import ExplanationUnsupported, ParameterOutOfRange
+from explaind.explanations import conformal, latent_ranking, path_mask_parameters
+from explaind.explanations.types import (
+    AnomalyReference,
+    AnomalyScoreParameters,
+    Detector,
+    DoubleArray,
+    LatentRankingParameters,
+)
+from explaind.requests import ExplanationRequest
+
+T = TypeVar("T")
+
+
+def check(bundle: Bundle, request: ExplanationRequest) -> None:
+    """Everything that can be refused before the image is looked at.
+
+    Raises ExplanationUnsupported where the bundle lacks what is asked, ParameterOutOfRange naming the field.
+    """
+    if request.latent_ranking:
+        _require_support(bundle, LATENT_RANKING)
+        ranking_space(bundle, request.latent_ranking)
+        latent_ranking.checked_measure(request.latent_ranking)
+    if request.anomaly_score:
+        check_score(bundle, request.anomaly_score)
+    if request.path_mask:
+        _require_support(bundle, PATH_MASK)
+        path_mask_parameters.check(request.path_mask, len(bundle.manifest.class_names))
+
+
+def check_score(bundle: Bundle, parameters: AnomalyScoreParameters) -> None:
+    """As `check`, of an anomaly score alone."""
+    _require_support(bundle, ANOMALY_SCORE)
+    conformal.check_level(parameters.level, calibration(bundle, parameters.detector))
+
+
+def calibration(bundle: Bundle, detector: Detector) -> DoubleArray:
+    """Rising scores of held-out images by that detector. Raises ExplanationUnsupported where it was not fitted."""
+    reference = anomaly_reference(bundle)
+    if detector is Detector.MAHALANOBIS:
+        return reference.mahalanobis.calibration
+    return required(reference.logistic, bundle, f"the {detector} detector").calibration
+
+
+def anomaly_reference(bundle: Bundle) -> AnomalyReference:
+    return required(bundle.reference.anomaly, bundle, ANOMALY_SCORE)
+
+
+def space_with_role(bundle: Bundle, role: Role, explanation: str) -> str:
+    return required(bundle.manifest.space_with_role(role), bundle, explanation).name
+
+
+def ranking_space(bundle: Bundle, parameters: LatentRankingParameters) -> str:
+    """The space asked for, or the bundle's own. Raises ParameterOutOfRange for one that cannot be ranked."""
+    if not parameters.latent_space:
+        return space_with_role(bundle, "ranking", LATENT_RANKING)
+    ranked = sorted(bundle.reference.rankings)
+    if parameters.latent_space not in ranked:
+        raise ParameterOutOfRange(
+            f"There is no latent space {parameters.latent_space[:64]!r} to rank; there is {', '.join(ranked)}.",
+            field="latent_ranking.latent_space",
+            metadata={"latent_spaces": ", ".join(ranked)},
+        )
+    return parameters.latent_space
+
+
+def required(found: T | None, bundle: Bundle, explanation: str) -> T:
+    """What the explanation needs. Raises ExplanationUnsupported where the bundle has none."""
+    if found is None:
+        raise _unsupported(bundle, explanation)
+    return found
+
+
+def _require_support(bundle: Bundle, explanation: str) -> None:
+    if not bundle.supports(explanation):
+        raise _unsupported(bundle, explanation)
+
+
+def _unsupported(bundle: Bundle, explanation: str) -> ExplanationUnsupported:
+    offered = ", ".join(bundle.manifest.explanations) or "nothing"
+    return ExplanationUnsupported(
+        f"Model {bundle.name} version {bundle.version} has no {explanation}; it offers {offered}.",
+        metadata={"model": bundle.name, "version": bundle.version, "explanation": explanation, "offered": offered},
+    )
