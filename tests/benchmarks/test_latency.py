@@ -23,6 +23,7 @@ from explaind.explanations.budget import Budget
 from explaind.explanations.types import AnomalyScoreParameters, LatentRankingParameters, PathMaskParameters, Solver
 from explaind.metrics import Metrics
 from explaind.requests import ExplanationRequest, ImageInput
+from explaind.service import logging
 from explaind.settings import Settings
 from explaind_client import Client
 from tests.served import serving
@@ -46,6 +47,12 @@ ASKED: Mapping[str, Mapping[str, Any]] = {
         "path_mask": PathMaskParameters(),
     },
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet() -> None:
+    """The table, not a line for each of its calls."""
+    logging.configure(Settings(log_level="error"))
 
 
 @pytest.fixture(scope="module")
