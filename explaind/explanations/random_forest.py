@@ -88,32 +88,3 @@ def _predict_rows(forest: ForestArrays, left: IntArray, right: IntArray, codes: 
 def local_contributions(forest: ForestArrays, code: FloatArray) -> DoubleArray:
     """TreeSHAP of one code (D,): signed contributions (D, K); they sum to predict(code) less the forest's mean."""
     return tree_shap.contributions(tree_shap.leaf_boxes(forest), code)
-
-
-def permutation_importance(
-    forest: ForestArrays, codes: FloatArray, decisions: IntArray, *, seed: int, repeats: int = 5
-) -> DoubleArray:
-    """Mean loss of held-out accuracy when a latent's column is shuffled: codes (B, D), decisions (B,) → (D,).
-
-    May be slightly negative for a latent without effect; 0 exactly where no tree splits on it.
-    """
-    if len(codes) == 0 or len(codes) != len(decisions):
-        message = f"Permutation importance needs one decision a code, at least one; got {len(codes)}, {len(decisions)}."
-        raise ShapeMismatch(message, field="decisions")
-    generator = np.random.default_rng(seed)
-    accuracy = _accuracy(forest, codes, decisions)
-    losses = np.zeros(codes.shape[1])
-    for latent in np.unique(forest.feature[forest.feature >= 0]):
-        shuffled = [_shuffled(codes, int(latent), generator) for _ in range(repeats)]
-        losses[latent] = np.mean([accuracy - _accuracy(forest, table, decisions) for table in shuffled])
-    return losses
-
-
-def _accuracy(forest: ForestArrays, codes: FloatArray, decisions: IntArray) -> float:
-    return float(np.mean(np.argmax(predict(forest, codes), axis=1) == decisions))
-
-
-def _shuffled(codes: FloatArray, latent: int, generator: np.random.Generator) -> FloatArray:
-    table = codes.copy()
-    table[:, latent] = generator.permutation(table[:, latent])
-    return table

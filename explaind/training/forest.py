@@ -15,6 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.inspection import permutation_importance
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
+from explaind.explanations import random_forest
 from explaind.explanations.types import DoubleArray, FloatArray, ForestArrays
 from explaind.training.recipe import ReferenceRecipe
 
@@ -60,7 +61,7 @@ def fit_forest(
         served, held_out_means, held_out_decisions, n_repeats=_PERMUTATIONS, random_state=seed
     )
     return ForestFit(
-        forest=as_arrays(served, classes),
+        forest=random_forest.pack(served, classes),
         impurity=np.asarray(served.feature_importances_, dtype=np.float64),
         permutation=np.asarray(permuted.importances_mean, dtype=np.float64),
         fidelity=float(served.score(held_out_means, held_out_decisions)),
@@ -75,23 +76,3 @@ def _best_of_grid(x: FloatArray, y: Decisions, trees: Sequence[int], seed: int) 
     search = GridSearchCV(RandomForestClassifier(random_state=seed), {"n_estimators": list(trees)}, cv=folds)
     best: RandomForestClassifier = search.fit(x, y).best_estimator_
     return best
-
-
-def as_arrays(forest: RandomForestClassifier, classes: int) -> ForestArrays:
-    """The fitted trees end to end; scikit-learn sends a row left where its float32 value is ≤ the threshold."""
-    trees = [estimator.tree_ for estimator in forest.estimators_]
-    value = np.zeros((sum(tree.node_count for tree in trees), classes), dtype=np.float32)
-    value[:, forest.classes_] = np.concatenate([_shares(tree.value[:, 0, :]) for tree in trees])
-    return ForestArrays(
-        offsets=np.cumsum([0, *(tree.node_count for tree in trees)]).astype(np.int32),
-        left=np.concatenate([tree.children_left for tree in trees]).astype(np.int32),
-        right=np.concatenate([tree.children_right for tree in trees]).astype(np.int32),
-        feature=np.concatenate([tree.feature for tree in trees]).astype(np.int32),
-        threshold=np.concatenate([tree.threshold for tree in trees]).astype(np.float64),
-        value=value,
-        cover=np.concatenate([tree.weighted_n_node_samples for tree in trees]).astype(np.float32),
-    )
-
-
-def _shares(values: DoubleArray) -> DoubleArray:
-    return np.asarray(values / values.sum(axis=1, keepdims=True))

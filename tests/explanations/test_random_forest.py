@@ -1,4 +1,4 @@
-"""The forest as arrays: it predicts as scikit-learn, and permutation importance is what it says."""
+"""The forest as arrays: it predicts as scikit-learn does."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def test_the_arrays_predict_as_scikit_learn(latents: int, classes: int) -> None:
     assert mine.shape == (600, classes)
     np.testing.assert_allclose(mine[:, forest.classes_], forest.predict_proba(codes), atol=1e-6)
     assert random_forest.predict(packed, codes[:0]).shape == (0, classes)
+    assert packed.cover[packed.offsets[:-1]].tolist() == [600.0] * 7
 
 
 def test_rows_beyond_one_walk_keep_their_order() -> None:
@@ -56,30 +57,3 @@ def test_a_forest_of_one_decision_predicts_it_everywhere() -> None:
     packed = random_forest.pack(RandomForestClassifier(2).fit(codes, np.zeros(9, int)), 2)
     assert (random_forest.predict(packed, codes) == [1.0, 0.0]).all()
     assert (random_forest.local_contributions(packed, codes[0]) == 0.0).all()
-    losses = random_forest.permutation_importance(packed, codes, np.zeros(9, np.int32), seed=0)
-    assert losses.tolist() == [0.0, 0.0]
-
-
-@pytest.mark.parametrize("wrong", [0.0, 0.2])
-def test_permutation_importance_is_the_accuracy_lost(wrong: float) -> None:
-    """One latent decides at 0, so the forest is right but where the held-out decisions are flipped: shuffling it
-    leaves chance, half of the rest is lost; the other latent loses nothing."""
-    codes = np.random.default_rng(3).standard_normal((4000, 2)).astype(np.float32)
-    decisions = (codes[:, 0] > 0).astype(np.int32)
-    forest = RandomForestClassifier(5, max_features=None, random_state=0).fit(codes[:2000], decisions[:2000])
-    packed = random_forest.pack(forest, 2)
-    decisions[: int(2000 + wrong * 2000)] ^= 1
-    losses = random_forest.permutation_importance(packed, codes[2000:], decisions[2000:], seed=0)
-    assert losses[0] == pytest.approx(0.5 - wrong, abs=0.02)
-    assert losses[1] == pytest.approx(0.0, abs=0.002)
-    again = random_forest.permutation_importance(packed, codes[2000:], decisions[2000:], seed=0)
-    assert np.array_equal(losses, again)
-
-
-@pytest.mark.parametrize("rows", [(0, 0), (5, 4)])
-def test_permutation_importance_needs_a_decision_a_code(rows: tuple[int, int]) -> None:
-    packed = random_forest.pack(_fitted(3, 2)[0])
-    with pytest.raises(ShapeMismatch, match="one decision a code"):
-        random_forest.permutation_importance(
-            packed, np.zeros((rows[0], 3), np.float32), np.zeros(rows[1], np.int32), seed=0
-        )
