@@ -11,8 +11,8 @@ ExplaindError
 ├── ExplanationUnsupported         EXPLANATION_UNSUPPORTED
 ├── Unavailable                    try again after `retry_after` seconds
 │   ├── ModelLoading               MODEL_LOADING
-│   └── BackendUnavailable         BACKEND_UNAVAILABLE
-├── QueueFull                      QUEUE_FULL; try again after `retry_after` seconds
+│   ├── BackendUnavailable         BACKEND_UNAVAILABLE
+│   └── QueueFull                  QUEUE_FULL
 ├── DeadlineTooShort               DEADLINE_TOO_SHORT
 ├── Cancelled                      CANCELLED: the caller went away
 ├── NotAuthenticated               NOT_AUTHENTICATED

@@ -23,18 +23,10 @@ from explaind.engine.observe import observe_batch, observe_explanation, observe_
 from explaind.engine.served_bundle import ServedBundle
 from explaind.engine.stage_clock import StageClock
 from explaind.engine.stages import DECODE, PATH_MASK
-from explaind.errors import (
-    ConfigurationError,
-    DeadlineTooShort,
-    Unavailable,
-)
+from explaind.errors import ConfigurationError, DeadlineTooShort, Unavailable
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
-from explaind.explanations.types import (
-    Explanation,
-    RankingMethod,
-    RankingScope,
-)
+from explaind.explanations.types import Explanation, RankingMethod, RankingScope
 from explaind.images import ImageLimits, prepare
 from explaind.metrics import Metrics
 from explaind.requests import (

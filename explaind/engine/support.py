@@ -8,7 +8,7 @@ from explaind.bundles.bundle import Bundle
 from explaind.bundles.manifest import Role
 from explaind.engine.stages import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK
 from explaind.errors import ExplanationUnsupported, ParameterOutOfRange
-from explaind.explanations import conformal, latent_ranking, path_mask_parameters
+from explaind.explanations import conformal, detectors, latent_ranking, path_mask_parameters
 from explaind.explanations.types import (
     AnomalyReference,
     AnomalyScoreParameters,
@@ -45,10 +45,7 @@ def check_score(bundle: Bundle, parameters: AnomalyScoreParameters) -> None:
 
 def calibration(bundle: Bundle, detector: Detector) -> DoubleArray:
     """Rising scores of held-out images by that detector. Raises ExplanationUnsupported where it was not fitted."""
-    reference = anomaly_reference(bundle)
-    if detector is Detector.MAHALANOBIS:
-        return reference.mahalanobis.calibration
-    return required(reference.logistic, bundle, f"the {detector} detector").calibration
+    return detectors.chosen(anomaly_reference(bundle), detector).calibration
 
 
 def anomaly_reference(bundle: Bundle) -> AnomalyReference:

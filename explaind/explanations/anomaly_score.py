@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from explaind.errors import ExplanationUnsupported
 from explaind.explanations import conformal, detectors
 from explaind.explanations.anomaly_features import (
     MAHALANOBIS_FEATURES,
@@ -57,7 +56,7 @@ def explain(
     Raises ParameterOutOfRange for a level below 1/(n + 1), ShapeMismatch for images under 11 pixels,
     ExplanationUnsupported where the bundle has no regression, Cancelled.
     """
-    fit = _detector(reference, parameters.detector)
+    fit = detectors.chosen(reference, parameters.detector)
     conformal.check_level(parameters.level, fit.calibration)
     mean, deviation, rebuilt = _rebuild(autoencoder, np.ascontiguousarray(images, dtype=np.float32), budget or Budget())
     parts = losses(images, rebuilt)
@@ -98,17 +97,6 @@ def _rebuild(autoencoder: Autoencoder, images: FloatArray, budget: Budget) -> tu
     mean, deviation = autoencoder.encode(images)
     budget.raise_if_cancelled()
     return mean, deviation, autoencoder.decode(mean)
-
-
-def _detector(reference: AnomalyReference, detector: Detector) -> detectors.Fit:
-    if detector is Detector.MAHALANOBIS:
-        return reference.mahalanobis
-    if reference.logistic is None:
-        raise ExplanationUnsupported(
-            "This bundle's recipe names no outliers, so it has no regression; ask for the Mahalanobis detector.",
-            metadata={"field": "anomaly_score.detector"},
-        )
-    return reference.logistic
 
 
 def _features(

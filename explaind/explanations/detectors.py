@@ -10,10 +10,23 @@ from typing import TypeVar
 
 import numpy as np
 
-from explaind.explanations.types import DoubleArray, LogisticFit, MahalanobisFit
+from explaind.errors import ExplanationUnsupported
+from explaind.explanations.types import AnomalyReference, Detector, DoubleArray, LogisticFit, MahalanobisFit
 
 Fit = MahalanobisFit | LogisticFit
 F = TypeVar("F", MahalanobisFit, LogisticFit)
+
+
+def chosen(reference: AnomalyReference, detector: Detector) -> Fit:
+    """The fit of that detector. Raises ExplanationUnsupported where it was not fitted."""
+    if detector is Detector.MAHALANOBIS:
+        return reference.mahalanobis
+    if reference.logistic is None:
+        raise ExplanationUnsupported(
+            "This bundle's recipe names no outliers, so it has no regression; ask for the Mahalanobis detector.",
+            metadata={"field": "anomaly_score.detector"},
+        )
+    return reference.logistic
 
 
 def fit_mahalanobis(fit_features: DoubleArray, calibration_features: DoubleArray) -> MahalanobisFit:

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from explaind.errors import ParameterOutOfRange, ShapeMismatch
 from explaind.v1 import explanation_pb2
 
-MAX_RANK = 8
 DTYPES: dict[int, np.dtype[Any]] = {
     explanation_pb2.DATA_TYPE_FLOAT32: np.dtype("<f4"),
     explanation_pb2.DATA_TYPE_UINT8: np.dtype("u1"),
