@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -16,8 +15,7 @@ from explaind.v1 import model_service_pb2 as model_pb
 from explaind.v1.explanation_service_pb2_grpc import ExplanationServiceStub
 from explaind.v1.model_service_pb2_grpc import ModelServiceStub
 from explaind_client.async_feed import AsyncFeed
-from explaind_client.client import EXPLAIN_TIMEOUT, MODELS_TIMEOUT, SCORE_TIMEOUT, STREAM_TIMEOUT
-from explaind_client.errors import ServerUnreachable, from_rpc_error
+from explaind_client.calls import EXPLAIN_TIMEOUT, MODELS_TIMEOUT, SCORE_TIMEOUT, STREAM_TIMEOUT, Caller
 from explaind_client.images import ImageLike, PixelArray
 from explaind_client.requests import (
     AnomalyScore,
@@ -26,14 +24,13 @@ from explaind_client.requests import (
     Metadata,
     PathMask,
     StreamItem,
-    call_metadata,
     score_request,
     stream_item,
 )
 from explaind_client.retry import RetryPolicy, channel_options
 
 
-class AsyncClient:
+class AsyncClient(Caller):
     """`Client` for asyncio; make it inside the loop that uses it. Arguments, answers and errors are the same.
 
     >>> async with AsyncClient("localhost:50051") as client:
@@ -48,8 +45,7 @@ class AsyncClient:
         retry: RetryPolicy | None = None,
         metadata: Metadata = (),
     ) -> None:
-        self.address = address
-        self._metadata = metadata
+        super().__init__(address, metadata)
         options = channel_options(retry or RetryPolicy())
         self._channel = (
             grpc.aio.insecure_channel(address, options)
@@ -155,7 +151,7 @@ class AsyncClient:
         try:
             await asyncio.wait_for(self._channel.channel_ready(), timeout)
         except TimeoutError as exc:
-            raise ServerUnreachable(f"Nothing accepted a connection at {self.address} within {timeout:g} s.") from exc
+            raise self._unreachable(timeout) from exc
 
     async def close(self) -> None:
         """Ends the channel; calls in progress are cancelled."""
@@ -168,11 +164,3 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    @contextmanager
-    def _call(self, timeout: float, request_id: str) -> Iterator[Metadata]:
-        request_id, metadata = call_metadata(self._metadata, request_id)
-        try:
-            yield metadata
-        except grpc.RpcError as exc:
-            raise from_rpc_error(exc, address=self.address, timeout=timeout, request_id=request_id) from exc

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,7 +13,7 @@ from explaind.v1 import explanation_service_pb2 as service_pb
 from explaind.v1 import model_service_pb2 as model_pb
 from explaind.v1.explanation_service_pb2_grpc import ExplanationServiceStub
 from explaind.v1.model_service_pb2_grpc import ModelServiceStub
-from explaind_client.errors import ServerUnreachable, from_rpc_error
+from explaind_client.calls import EXPLAIN_TIMEOUT, MODELS_TIMEOUT, SCORE_TIMEOUT, STREAM_TIMEOUT, Caller
 from explaind_client.feed import Feed
 from explaind_client.images import ImageLike, PixelArray
 from explaind_client.requests import (
@@ -24,16 +23,13 @@ from explaind_client.requests import (
     Metadata,
     PathMask,
     StreamItem,
-    call_metadata,
     score_request,
     stream_item,
 )
 from explaind_client.retry import RetryPolicy, channel_options
 
-EXPLAIN_TIMEOUT, SCORE_TIMEOUT, MODELS_TIMEOUT, STREAM_TIMEOUT = 30.0, 60.0, 10.0, 600.0
 
-
-class Client:
+class Client(Caller):
     """Asks a daemon about images. Thread-safe; keep one and share it, for a channel is dear and a call is not.
 
     address: host:port; a name with several addresses is used round-robin. credentials: None for plain text, else
@@ -54,8 +50,7 @@ class Client:
         retry: RetryPolicy | None = None,
         metadata: Metadata = (),
     ) -> None:
-        self.address = address
-        self._metadata = metadata
+        super().__init__(address, metadata)
         options = channel_options(retry or RetryPolicy())
         self._channel = (
             grpc.insecure_channel(address, options)
@@ -173,7 +168,7 @@ class Client:
         try:
             grpc.channel_ready_future(self._channel).result(timeout=timeout)
         except grpc.FutureTimeoutError as exc:
-            raise ServerUnreachable(f"Nothing accepted a connection at {self.address} within {timeout:g} s.") from exc
+            raise self._unreachable(timeout) from exc
 
     def close(self) -> None:
         """Ends the channel; calls in progress are cancelled."""
@@ -186,11 +181,3 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @contextmanager
-    def _call(self, timeout: float, request_id: str) -> Iterator[Metadata]:
-        request_id, metadata = call_metadata(self._metadata, request_id)
-        try:
-            yield metadata
-        except grpc.RpcError as exc:
-            raise from_rpc_error(exc, address=self.address, timeout=timeout, request_id=request_id) from exc
