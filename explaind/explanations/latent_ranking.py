@@ -69,22 +69,8 @@ def explain(
     method and scope do not have, and for a class, top_k or seed that cannot be; ExplanationUnsupported without a
     forest; DeadlineTooShort and Cancelled as the budget says.
     """
-    measure = checked_measure(parameters)
-    target = _checked_target(parameters, prediction)
     budget = budget or Budget()
-    budget.raise_if_cancelled()
-    mean = models.autoencoder.encode(image[None])[0][0]
-    ranked = tuple(int(latent) for latent in np.flatnonzero(reference.used))
-    task = Task(
-        models=models,
-        reference=reference,
-        measure=measure,
-        target=target,
-        mean=mean,
-        ranked=ranked,
-        seed=parameters.seed,
-        budget=budget,
-    )
+    task = _task(models, reference, image, parameters, prediction, budget)
     budget.raise_if_cancelled()
     scores = latent_scores.score(parameters.method, parameters.scope, task)
     chosen = _ranked_factors(factors, scores, task)[: parameters.top_k or None]
@@ -94,12 +80,35 @@ def explain(
     return LatentRanking(
         method=parameters.method,
         scope=parameters.scope,
-        measure=measure,
-        target_class=target,
+        measure=task.measure,
+        target_class=task.target,
         latent_space=parameters.latent_space,
-        latents=tuple(_illustrated(latent, strongest, walk, target, parameters) for strongest, latent in chosen),
+        latents=tuple(_illustrated(latent, strongest, walk, task.target, parameters) for strongest, latent in chosen),
         surrogate_fidelity=fidelity,
         reconstruction_agrees=walk.reconstruction_class == prediction.class_index,
+    )
+
+
+def _task(
+    models: RankingModels,
+    reference: RankingReference,
+    image: FloatArray,
+    parameters: LatentRankingParameters,
+    prediction: Prediction,
+    budget: Budget,
+) -> Task:
+    """Checks first; then the image's code, the only thing that every method asks a model for."""
+    measure, target = checked_measure(parameters), _checked_target(parameters, prediction)
+    budget.raise_if_cancelled()
+    return Task(
+        models=models,
+        reference=reference,
+        measure=measure,
+        target=target,
+        mean=models.autoencoder.encode(image[None])[0][0],
+        ranked=tuple(int(latent) for latent in np.flatnonzero(reference.used)),
+        seed=parameters.seed,
+        budget=budget,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any
 
 from google.protobuf.message import Message
@@ -35,17 +36,13 @@ def ranking_parameters_from_proto(
     message: explanation_pb2.LatentRankingParameters, *, field: str = "latent_ranking"
 ) -> LatentRankingParameters:
     return LatentRankingParameters(
-        method=enum_from_proto(
-            RankingMethod, message.method, default=RankingMethod.GENERATED_IMAGES, field=f"{field}.method"
-        ),
-        scope=enum_from_proto(RankingScope, message.scope, default=RankingScope.LOCAL, field=f"{field}.scope"),
-        measure=enum_from_proto(ImportanceMeasure, message.measure, default=None, field=f"{field}.measure"),
         latent_space=message.latent_space,
         top_k=message.top_k,
         include_responses=message.include_responses,
         include_traversals=message.include_traversals,
         seed=message.seed,
         **_given(message, "target_class"),
+        **_named(message, field, method=RankingMethod, scope=RankingScope, measure=ImportanceMeasure),
     )
 
 
@@ -67,10 +64,10 @@ def anomaly_parameters_from_proto(
     message: explanation_pb2.AnomalyScoreParameters, *, field: str = "anomaly_score"
 ) -> AnomalyScoreParameters:
     return AnomalyScoreParameters(
-        detector=enum_from_proto(Detector, message.detector, default=Detector.MAHALANOBIS, field=f"{field}.detector"),
         include_reconstruction=message.include_reconstruction,
         include_error_map=message.include_error_map,
         **_given(message, "level"),
+        **_named(message, field, detector=Detector),
     )
 
 
@@ -87,13 +84,10 @@ def path_mask_parameters_from_proto(
     message: explanation_pb2.PathMaskParameters, *, field: str = "path_mask"
 ) -> PathMaskParameters:
     return PathMaskParameters(
-        solver=enum_from_proto(Solver, message.solver, default=Solver.FAST, field=f"{field}.solver"),
-        interpolation=enum_from_proto(
-            Interpolation, message.interpolation, default=Interpolation.SLERP, field=f"{field}.interpolation"
-        ),
         seed=message.seed,
         include_path=message.include_path,
         **_given(message, *PATH_MASK_OPTIONALS),
+        **_named(message, field, solver=Solver, interpolation=Interpolation),
     )
 
 
@@ -110,3 +104,13 @@ def path_mask_parameters_to_proto(parameters: PathMaskParameters) -> explanation
 def _given(message: Message, *names: str) -> dict[str, Any]:
     """The optional fields that the caller set."""
     return {name: getattr(message, name) for name in names if message.HasField(name)}
+
+
+def _named(message: Message, field: str, **kinds: type[StrEnum]) -> dict[str, Any]:
+    """The enums that the caller set. Raises ParameterOutOfRange naming the one that this version does not know."""
+    numbers = {name: getattr(message, name) for name in kinds}
+    return {
+        name: enum_from_proto(kinds[name], number, default=None, field=f"{field}.{name}")
+        for name, number in numbers.items()
+        if number
+    }
