@@ -36,11 +36,11 @@ class Walk:
     reconstruction_class: int
 
 
-def codes(center: FloatArray, dimensions: Sequence[int]) -> FloatArray:
-    """center (D,) → (n, 10, D): each dimension in turn over 10 values in [−3, 3], the others as in `center`."""
-    table = np.tile(center.astype(np.float32), (len(dimensions), STEPS, 1))
+def codes(center: FloatArray, dimensions: Sequence[int], values: DoubleArray = VALUES) -> FloatArray:
+    """center (D,), values (S,) → (n, S, D): each dimension in turn over the values, the others as in `center`."""
+    table = np.tile(center.astype(np.float32), (len(dimensions), len(values), 1))
     for row, dimension in enumerate(dimensions):
-        table[row, :, dimension] = VALUES
+        table[row, :, dimension] = values
     return table
 
 
