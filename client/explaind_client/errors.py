@@ -7,7 +7,7 @@ ExplaindError
 │   ├── ShapeMismatch         not the model's size; `resize=True` brings it there
 │   ├── PixelOutOfRange       NaN, or outside [0, 1]
 │   └── ParameterOutOfRange   a class index, step count, level … the model cannot take
-├── ModelNotFound             `metadata["available"]` lists what there is, where the daemon says so
+├── ModelNotFound             `metadata["models"]` or `["versions"]` lists what there is
 ├── ExplanationUnsupported    the bundle lacks what was asked for
 ├── Unavailable               nobody can answer now; `retry_after` is in seconds
 │   ├── ModelLoading
@@ -69,78 +69,116 @@ class ExplaindError(Exception):
 
 
 class InvalidRequest(ExplaindError):
+    """The input cannot be used; `field` names what is wrong with it."""
+
     reason = "INVALID_REQUEST"
 
 
 class ImageUndecodable(InvalidRequest):
+    """Not a PNG, JPEG or WebP, truncated, animated, 16-bit, transparent, or a file that cannot be read."""
+
     reason = "IMAGE_UNDECODABLE"
 
 
 class ImageTooLarge(InvalidRequest):
+    """Over 16 MiB, or more pixels than the daemon decodes."""
+
     reason = "IMAGE_TOO_LARGE"
 
 
 class ShapeMismatch(InvalidRequest):
+    """Not the model's size or channels; `resize=True` mends the size."""
+
     reason = "SHAPE_MISMATCH"
 
 
 class PixelOutOfRange(InvalidRequest):
+    """NaN, or floats outside [0, 1]."""
+
     reason = "PIXEL_OUT_OF_RANGE"
 
 
 class ParameterOutOfRange(InvalidRequest):
+    """A class index, step count or level that this model cannot take."""
+
     reason = "PARAMETER_OUT_OF_RANGE"
 
 
 class ModelNotFound(ExplaindError):
+    """No such model or version; the metadata lists what there is."""
+
     reason = "MODEL_NOT_FOUND"
 
 
 class ExplanationUnsupported(ExplaindError):
+    """The model's bundle lacks what was asked for; `get_model` says what it explains."""
+
     reason = "EXPLANATION_UNSUPPORTED"
 
 
 class Unavailable(ExplaindError):
+    """Nobody can answer now; try again after `retry_after` seconds."""
+
     reason = "UNAVAILABLE"
 
 
 class ModelLoading(Unavailable):
+    """The daemon has just started."""
+
     reason = "MODEL_LOADING"
 
 
 class BackendUnavailable(Unavailable):
+    """The daemon is up, but nothing that computes is."""
+
     reason = "BACKEND_UNAVAILABLE"
 
 
 class QueueFull(Unavailable):
+    """More requests than the daemon takes."""
+
     reason = "QUEUE_FULL"
 
 
 class ServerUnreachable(Unavailable):
+    """Nothing answered at that address."""
+
     reason = "SERVER_UNREACHABLE"
 
 
 class DeadlineExceeded(ExplaindError):
+    """The call's timeout passed."""
+
     reason = "DEADLINE_EXCEEDED"
 
 
 class DeadlineTooShort(DeadlineExceeded):
+    """Refused at once, because such a request takes longer than its timeout."""
+
     reason = "DEADLINE_TOO_SHORT"
 
 
 class Cancelled(ExplaindError):
+    """The call was given up on one of its sides."""
+
     reason = "CANCELLED"
 
 
 class NotAuthenticated(ExplaindError):
+    """No credentials, or wrong ones."""
+
     reason = "NOT_AUTHENTICATED"
 
 
 class NotPermitted(ExplaindError):
+    """These credentials do not allow it."""
+
     reason = "NOT_PERMITTED"
 
 
 class Unexpected(ExplaindError):
+    """A bug in the daemon: its log tells more under `request_id`."""
+
     reason = "UNEXPECTED"
 
 
@@ -203,7 +241,7 @@ def _advice(code: grpc.StatusCode, text: str, address: str, timeout: float | Non
     if code is grpc.StatusCode.UNAVAILABLE:
         return f"No explaind answers at {address}; start one with `explaind serve`, or check the address. ({text})"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return f"{address} did not answer within {timeout:g} s; allow more with timeout=, or ask for less."
+        return f"{address} did not answer within {timeout:g} s; allow more time (timeout), or ask for less."
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return f"{address} does not offer this call; is it an explaind of this version? ({text})"
     if "larger than max" in text:

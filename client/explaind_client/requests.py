@@ -57,6 +57,7 @@ class StreamItem:
 
 
 def stream_item(answer: service_pb.StreamExplainResponse, request_id: str) -> StreamItem:
+    """request_id: of the stream, for an item's error that names none."""
     if answer.WhichOneof("result") == "error":
         return StreamItem(item_id=answer.item_id, error=from_status(answer.error, request_id=request_id))
     return StreamItem(item_id=answer.item_id, response=answer.response)
@@ -70,6 +71,7 @@ def score_request(
     resize: bool,
     parameters: pb.AnomalyScoreParameters | None,
 ) -> service_pb.ScoreAnomaliesRequest:
+    """The message for many images; raises as `to_batch` does."""
     batch, encoded = to_batch(images)
     return service_pb.ScoreAnomaliesRequest(
         model=model,

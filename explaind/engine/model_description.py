@@ -20,6 +20,7 @@ USUAL_LEVEL = 0.05
 
 
 def described(bundle: Bundle, backends: tuple[BackendState, ...]) -> ModelDescription:
+    """Manifest, labels and calibration of a bundle, with the state of its backends."""
     manifest = bundle.manifest
     return ModelDescription(
         name=bundle.name,

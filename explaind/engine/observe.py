@@ -30,6 +30,7 @@ def observe_stages(metrics: Metrics, model: str, clock: StageClock, image_count:
 
 
 def observe_explanation(metrics: Metrics, explanation: Explanation) -> None:
+    """p-value, and what became of the path mask."""
     model = explanation.model
     if explanation.anomaly is not None:
         metrics.anomaly_p_value.labels(model).observe(float(explanation.anomaly.p_values[0]))
@@ -42,6 +43,7 @@ def observe_explanation(metrics: Metrics, explanation: Explanation) -> None:
 
 
 def observe_batch(metrics: Metrics, result: ScoreResult, image_count: int) -> None:
+    """image_count: images asked about, unusable ones too."""
     metrics.batch_size.labels(result.model).observe(image_count)
     if result.batch is not None:
         for p_value in result.batch.p_values:

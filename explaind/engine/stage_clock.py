@@ -73,6 +73,7 @@ class Estimates:
 
 
 def deadline_too_short(remaining: float, estimate: float) -> DeadlineTooShort:
+    """remaining, estimate: seconds."""
     return DeadlineTooShort(
         f"{max(remaining, 0):.3f} s are left and such a request takes about {estimate:.3f} s: allow more time.",
         metadata={"estimate_seconds": f"{estimate:.6f}"},

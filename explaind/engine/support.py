@@ -49,10 +49,12 @@ def calibration(bundle: Bundle, detector: Detector) -> DoubleArray:
 
 
 def anomaly_reference(bundle: Bundle) -> AnomalyReference:
+    """Raises ExplanationUnsupported where the bundle has none."""
     return required(bundle.reference.anomaly, bundle, ANOMALY_SCORE)
 
 
 def space_with_role(bundle: Bundle, role: Role, explanation: str) -> str:
+    """Name of the latent space with that role. Raises ExplanationUnsupported where the bundle has none."""
     return required(bundle.manifest.space_with_role(role), bundle, explanation).name
 
 

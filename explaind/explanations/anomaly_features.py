@@ -45,6 +45,7 @@ def supervised_features(parts: ReconstructionLosses, mean: NDArray[np.floating],
 
 
 def supervised_names(channels: int, latents: int) -> tuple[str, ...]:
+    """Names of `supervised_features`' columns, in order."""
     pairs = ("channel_pair_cross_entropy_excess",) if channels > 1 else ()
     return (*_LOSS_FEATURES, *pairs, *(f"z{index}" for index in range(latents)))
 

@@ -16,24 +16,32 @@ FloatArray = NDArray[np.float32]
 
 
 class Classifier(Protocol):
+    """From images to logits."""
+
     def logits(self, images: FloatArray) -> FloatArray:
         """images (B, C, H, W) in [0, 1] → logits (B, K)."""
         ...
 
 
 class ClassifierGradient(Protocol):
+    """What raises weighted probabilities, pixel by pixel."""
+
     def probability_gradient(self, images: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         """images (B, C, H, W), weights (B, K) → gradient (B, C, H, W) of Σ_k w_k·p_k(x), probabilities (B, K)."""
         ...
 
 
 class Encoder(Protocol):
+    """From images to codes."""
+
     def encode(self, images: FloatArray) -> tuple[FloatArray, FloatArray]:
         """images (B, C, H, W) → mean μ(x) and deviation σ(x), each (B, D)."""
         ...
 
 
 class Decoder(Protocol):
+    """From codes to images."""
+
     def decode(self, codes: FloatArray) -> FloatArray:
         """codes (B, D) → images (B, C, H, W) in [0, 1]."""
         ...
@@ -44,6 +52,8 @@ class Autoencoder(Encoder, Decoder, Protocol):
 
 
 class MorphGradient(Protocol):
+    """What raises weighted logits of a decoded image, latent by latent."""
+
     def logit_gradient(self, codes: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         """codes (B, D), weights (B, K) → gradient (B, D) of Σ_k w_k·l_k(dec(z)), logits (B, K) of dec(z)."""
         ...

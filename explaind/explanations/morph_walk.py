@@ -21,6 +21,8 @@ MASK_RESERVE = 0.06  # seconds a morph leaves of a deadline for the mask that fo
 
 
 class Stop(StrEnum):
+    """Why a walk ended. FLAT: no direction raises the target's logit."""
+
     REACHED = "reached"
     STEPS_SPENT = "steps spent"
     DEADLINE = "deadline"

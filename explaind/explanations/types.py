@@ -18,11 +18,15 @@ IntArray = NDArray[np.int32]
 
 
 class Solver(StrEnum):
+    """How a path mask is found: FAST by one linearised pass, REFERENCE by the source's own ascent (DESIGN §3.4)."""
+
     FAST = "fast"
     REFERENCE = "reference"
 
 
 class RankingMethod(StrEnum):
+    """Who says how much a latent matters (DESIGN §3.1)."""
+
     GENERATED_IMAGES = "generated_images"
     ORIGINAL_IMAGES = "original_images"
     RANDOM_FOREST = "random_forest"
@@ -30,17 +34,23 @@ class RankingMethod(StrEnum):
 
 
 class RankingScope(StrEnum):
+    """About this image, or about all images like those the classifier was trained on."""
+
     LOCAL = "local"
     GLOBAL = "global"
 
 
 class Interpolation(StrEnum):
+    """The curve between two codes (DESIGN §3.4)."""
+
     SLERP = "slerp"
     RADIAL = "radial"
     LINEAR = "linear"
 
 
 class ImportanceMeasure(StrEnum):
+    """The number by which latents are ranked; `latent_ranking.MEASURES` has each method's."""
+
     LOGIT_DEVIATION = "logit_deviation"
     PROBABILITY_DEVIATION = "probability_deviation"
     PROBABILITY_VARIANCE = "probability_variance"
@@ -51,11 +61,15 @@ class ImportanceMeasure(StrEnum):
 
 
 class Detector(StrEnum):
+    """What turns reconstruction losses and codes into one score (DESIGN §3.2)."""
+
     MAHALANOBIS = "mahalanobis"
     LOGISTIC_REGRESSION = "logistic_regression"
 
 
 class PathMaskOutcome(StrEnum):
+    """CONVERGED: certified. BEST_SO_FAR: cut short. NO_MORPH_FOUND, NO_CHANGE: an empty mask, with a reason."""
+
     CONVERGED = "converged"
     BEST_SO_FAR = "best_so_far"
     NO_MORPH_FOUND = "no_morph_found"
@@ -63,6 +77,8 @@ class PathMaskOutcome(StrEnum):
 
 
 class LabelConfidence(StrEnum):
+    """How sure the person was who named a latent."""
+
     UNSPECIFIED = "unspecified"
     HIGH = "high"
     MEDIUM = "medium"
@@ -283,6 +299,8 @@ class ReconstructionLosses:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contribution:
+    """One feature's part in an anomaly score: its deviation from the usual mean, and its signed share."""
+
     feature: str
     standardized_value: float
     share: float
@@ -359,6 +377,8 @@ class PathMask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageTiming:
+    """backend: empty where none was asked. seconds: of the wall clock."""
+
     stage: str
     backend: str
     seconds: float
