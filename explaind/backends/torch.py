@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from explaind.backends import networks as tables
 from explaind.backends import torch_operations as compute
+from explaind.backends import weights as stored_weights
 from explaind.backends.arrays import checked, in_chunks
 from explaind.backends.bundle_models import BundleModels
 from explaind.backends.networks import Networks
@@ -84,7 +83,7 @@ def open_bundle(folder: Path, *, threads: int = 1, device: Device = "cpu") -> Bu
     Raises BundleInvalid for a missing or malformed file, BackendUnavailable where there is no such device.
     """
     networks = tables.read(folder)
-    weights = _load(folder / tables.WEIGHTS)
+    weights = stored_weights.read(folder)
     place = _prepare(device, threads)
     with _misfits_named(folder):
         classifier = compute.open_classifier(networks, weights).to(place)
@@ -105,16 +104,6 @@ def open_bundle(folder: Path, *, threads: int = 1, device: Device = "cpu") -> Bu
         },
         device=device.upper(),
     )
-
-
-def _load(path: Path) -> Mapping[str, FloatArray]:
-    try:
-        weights: Mapping[str, FloatArray] = load_file(path)
-    except (OSError, SafetensorError) as exc:
-        raise BundleInvalid(
-            f"{path} is missing or damaged ({exc}): copy the bundle again or build it with `explaind train`."
-        ) from exc
-    return weights
 
 
 @contextmanager

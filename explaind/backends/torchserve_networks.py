@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 from torch import Tensor, nn
 
 from explaind.backends import networks as tables
 from explaind.backends import torch_operations as compute
 from explaind.backends import torchserve_payload as wire
+from explaind.backends import weights as stored_weights
 from explaind.backends.torch_networks import Encoder
 from explaind.backends.torchserve_batch import Key, Operation
-from explaind.errors import BundleInvalid
 from explaind.explanations.models import FloatArray
 
 
@@ -31,7 +29,7 @@ def prepare_torch(configuration: Mapping[str, Any], gpu: object) -> torch.device
 def classifier_operations(folder: Path, device: torch.device) -> dict[Key, Operation]:
     """predict; gradient of weighted probabilities or logits. Raises BundleInvalid for a damaged archive."""
     networks = tables.read(folder)
-    network = compute.open_classifier(networks, _weights(folder)).to(device)
+    network = compute.open_classifier(networks, stored_weights.read(folder)).to(device)
     image, classes = networks.image_shape, (networks.classes,)
 
     def predict(images: FloatArray) -> list[FloatArray]:
@@ -49,7 +47,7 @@ def classifier_operations(folder: Path, device: torch.device) -> dict[Key, Opera
 
 def vae_operations(folder: Path, device: torch.device) -> dict[Key, Operation]:
     """encode, decode and decode_vjp of each latent space. Raises BundleInvalid for a damaged archive."""
-    networks, weights = tables.read(folder), _weights(folder)
+    networks, weights = tables.read(folder), stored_weights.read(folder)
     operations: dict[Key, Operation] = {}
     for space, table in networks.spaces.items():
         encoder, decoder = compute.open_autoencoder(networks, space, weights)
@@ -96,12 +94,3 @@ def _gradient(network: nn.Sequential, device: torch.device, *, of_logits: bool) 
         return [compute.to_array(part) for part in result]
 
     return run
-
-
-def _weights(folder: Path) -> dict[str, FloatArray]:
-    path = folder / tables.WEIGHTS
-    try:
-        weights: dict[str, FloatArray] = load_file(path)
-        return weights
-    except (OSError, SafetensorError) as exc:
-        raise BundleInvalid(f"{path} is missing or damaged ({exc}): build the archive again.") from exc
