@@ -1,1 +1,1 @@
-"""The command line; `explaind.cli.main:app` is `explaind`. A command imports what is heavy when it runs."""
+"""The command line; `explaind.cli.entry:main` is `explaind`. A command imports what is heavy when it runs."""

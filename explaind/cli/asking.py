@@ -33,8 +33,8 @@ def path_mask(
 ) -> pb.PathMaskParameters:
     return pb.PathMaskParameters(
         solver=_number(pb.Solver, "SOLVER_", solver, "--solver"),
-        self_class=self_class,
-        other_class=other_class,
+        self_class=_class_index(self_class, "--self-class"),
+        other_class=_class_index(other_class, "--other-class"),
         seed=_seed(seed),
         include_path=pictures,
     )
@@ -54,3 +54,10 @@ def _seed(seed: int) -> int:
     if not 0 <= seed < 2**64:
         raise typer.BadParameter("choose 0 to 2**64 − 1", param_hint="--seed")
     return seed
+
+
+def _class_index(index: int | None, option: str) -> int | None:
+    """Whether the model has such a class is for the daemon to say; a message cannot carry any integer to it."""
+    if index is not None and not -(2**31) <= index < 2**31:
+        raise typer.BadParameter(f"{index} is no class index; they count from 0", param_hint=option)
+    return index

@@ -24,15 +24,19 @@ class EngineChoice(StrEnum):
 def batch(
     folder: Path = typer.Argument(help="Folder of PNG, JPEG and WebP files, searched through and through."),
     output: Path = typer.Argument(help="Parquet file to write, one row an image."),
-    model: str = typer.Option("", help="Which model; not needed where there is only one."),
-    version: str = typer.Option("", help="Its version; the highest unless named."),
-    engine: EngineChoice = typer.Option(EngineChoice.GRPC, help="A daemon, or an engine in this process."),
-    server: str = typer.Option(DEFAULT_SERVER, help="host:port of the daemon."),
-    model_store: Path | None = typer.Option(None, help="Folder of bundles, for --engine local."),
+    model: str = typer.Option("", show_default="the only one", help="Which model."),
+    version: str = typer.Option("", show_default="the highest", help="Its version."),
+    engine: EngineChoice = typer.Option(EngineChoice.GRPC, help="grpc: a daemon; local: in this process."),
+    server: str = typer.Option(DEFAULT_SERVER, help="host:port of the daemon, for --engine grpc."),
+    model_store: Path | None = typer.Option(
+        None, show_default="model_store", help="Folder of bundles, for --engine local."
+    ),
     path_mask: bool = typer.Option(False, "--path-mask", help="A path mask for each image too; much slower."),
     ranking: bool = typer.Option(False, "--ranking", help="A latent ranking for each image too."),
-    detector: str = typer.Option("", help="mahalanobis or logistic_regression."),
-    level: float | None = typer.Option(None, help="False-alarm rate at which an image is called anomalous; 0.05."),
+    detector: str = typer.Option("", show_default="mahalanobis", help="mahalanobis or logistic_regression."),
+    level: float | None = typer.Option(
+        None, show_default="0.05", help="False-alarm rate at which an image is called anomalous."
+    ),
     resize: bool = typer.Option(False, "--resize", help="Bring wrong sizes to the model's."),
     shard_size: int = typer.Option(1024, min=1, help="Rows finished at once; a kill loses at most these."),
     batch_size: int = typer.Option(128, min=1, max=4096, help="Images in one message, where no mask is asked for."),

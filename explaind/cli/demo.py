@@ -12,7 +12,9 @@ from explaind.cli.options import extra, settings_from
 
 def demo(
     out: Path = typer.Option(Path("out"), help="Folder for the figures."),
-    model_store: Path | None = typer.Option(None, help="Folder of bundles; it must hold mnist."),
+    model_store: Path | None = typer.Option(
+        None, show_default="model_store", help="Folder of bundles; it must hold mnist."
+    ),
     torchserve: bool = typer.Option(
         False, "--torchserve", help="One digit through TorchServe and in process: agreement and cost."
     ),

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from explaind.bundles import bundle as bundles
+from explaind.cli.versions import default_bundles
 from explaind.errors import LaunchFailed
 from explaind.service import logging
 from explaind.service.server import Server
@@ -36,8 +38,11 @@ class Explained:
 
 
 async def run(settings: Settings) -> list[Explained]:
-    """Raises LaunchFailed where the daemon does not come up, ConfigurationError where it has nothing to serve."""
+    """Raises BundleInvalid where there is no whole bundle, LaunchFailed where the daemon does not come up."""
     logging.configure(settings)
+    for folder in default_bundles(settings.model_store):
+        # A daemon waits for a bundle to be mended; the demo has nobody who would.
+        await asyncio.to_thread(bundles.load, folder)
     server = Server(settings)
     await server.start()
     try:

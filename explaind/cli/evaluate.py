@@ -12,8 +12,10 @@ from explaind.cli.options import extra, settings_from
 
 def evaluate(
     bundle: Path = typer.Argument(help="Folder with a recipe.toml and a built version.", exists=True, file_okay=False),
-    data: Path | None = typer.Option(None, help="Folder of the data sets; EXPLAIND_DATA."),
-    training_runs: Path | None = typer.Option(None, help="Where training kept the judge."),
+    data: Path | None = typer.Option(None, show_default="EXPLAIND_DATA", help="Folder of the data sets."),
+    training_runs: Path | None = typer.Option(
+        None, show_default="training_runs", help="Where training kept the judge."
+    ),
     quick: bool = typer.Option(False, "--quick", help="A few images a section: minutes less, and less certain."),
 ) -> None:
     """Measure a bundle on its test set, write evaluation.json beside the recipe, and fail where a bar is missed."""

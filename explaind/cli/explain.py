@@ -18,20 +18,32 @@ if TYPE_CHECKING:
 
 def explain(
     image: Path = typer.Argument(help="PNG, JPEG or WebP.", exists=True, dir_okay=False, readable=True),
-    model: str = typer.Option("", help="Which model; not needed where there is only one."),
-    version: str = typer.Option("", help="Its version; the highest unless named."),
+    model: str = typer.Option("", show_default="the only one", help="Which model."),
+    version: str = typer.Option("", show_default="the highest", help="Its version."),
     server: str = typer.Option("", help="host:port of a daemon; without it the work is done in this process."),
-    model_store: Path | None = typer.Option(None, help="Folder of bundles, where there is no --server."),
-    backend: str | None = typer.Option(None, help="onnx or torch, where there is no --server."),
+    model_store: Path | None = typer.Option(
+        None, show_default="model_store", help="Folder of bundles, where there is no --server."
+    ),
+    backend: str | None = typer.Option(None, show_default="onnx", help="onnx or torch, where there is no --server."),
     ranking: bool = typer.Option(True, help="Rank the latent factors."),
     anomaly: bool = typer.Option(True, help="Score how unusual the image is."),
     path_mask: bool = typer.Option(True, help="Show which pixels decide for this class rather than the runner-up."),
-    method: str = typer.Option("", help="How latents are ranked: generated_images, original_images, …"),
-    detector: str = typer.Option("", help="mahalanobis or logistic_regression."),
-    level: float | None = typer.Option(None, help="False-alarm rate at which an image is called anomalous; 0.05."),
-    solver: str = typer.Option("", help="fast, or reference: the source's own, about a minute."),
-    self_class: int | None = typer.Option(None, help="Index of the class to explain; the predicted one."),
-    other_class: int | None = typer.Option(None, help="Index of the class to tell it from; the runner-up."),
+    method: str = typer.Option(
+        "",
+        show_default="generated_images",
+        help="How latents are ranked: generated_images, original_images, random_forest or sobol.",
+    ),
+    detector: str = typer.Option("", show_default="mahalanobis", help="mahalanobis or logistic_regression."),
+    level: float | None = typer.Option(
+        None, show_default="0.05", help="False-alarm rate at which an image is called anomalous."
+    ),
+    solver: str = typer.Option("", show_default="fast", help="fast, or reference: the source's own, about a minute."),
+    self_class: int | None = typer.Option(
+        None, show_default="the predicted one", help="Index of the class to explain."
+    ),
+    other_class: int | None = typer.Option(
+        None, show_default="the runner-up", help="Index of the class to tell it from."
+    ),
     seed: int = typer.Option(0, help="The same seed gives the same answer."),
     resize: bool = typer.Option(False, "--resize", help="Bring a wrong size to the model's."),
     timeout: float = typer.Option(120.0, min=0.01, help="Seconds to wait for the answer."),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,8 +39,9 @@ class LocalExplainer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         logging.configure(settings.model_copy(update={"log_level": "error"}))
-        self._engine = Engine.open(settings, Metrics(CollectorRegistry()))
-        self._engine.warm()
+        with _said_once():
+            self._engine = Engine.open(settings, Metrics(CollectorRegistry()))
+            self._engine.warm()
 
     def explain(self, image: ImageLike, *, timeout: float = 30.0, **asked: Any) -> service_pb.ExplainResponse:
         """asked: the fields of `Ask`."""
@@ -135,6 +138,20 @@ def chosen_model(explainer: Explainer, model: str) -> str:
     if len(names) == 1:
         return names[0]
     raise ConfigurationError(f"Name one of the models with --model: {', '.join(names) or 'there is none'}.")
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Leaves out what was logged on the way to an error, for the error says it again."""
+    held = io.StringIO()
+    try:
+        with redirect_stderr(held):
+            yield
+    except ExplaindError:
+        held.truncate(0)
+        raise
+    finally:
+        sys.stderr.write(held.getvalue())
 
 
 def _budget(timeout: float | None) -> Budget:

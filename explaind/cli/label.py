@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from explaind.cli.options import extra, settings_from
+from explaind.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from explaind.backends.bundle_models import BundleModels
@@ -18,8 +21,8 @@ _PICTURED = 7
 
 def label(
     bundle: Path = typer.Argument(help="Folder of a model in the store.", exists=True, file_okay=False),
-    version: str = typer.Option("", help="Which version; the highest unless named."),
-    space: str = typer.Option("", help="Which latent space; the ranking one unless named."),
+    version: str = typer.Option("", show_default="the highest", help="Which version."),
+    space: str = typer.Option("", show_default="the ranking one", help="Which latent space."),
     out: Path = typer.Option(Path("out"), help="Folder for the picture of the traversals."),
     ask: bool = typer.Option(True, help="Ask for the names; --no-ask only draws."),
 ) -> None:
@@ -36,6 +39,8 @@ def label(
     reference = loaded.reference.rankings.get(name)
     if reference is None:
         raise typer.BadParameter(f"choose one of {', '.join(loaded.reference.rankings)}", param_hint="--space")
+    if ask:
+        _require_writable(_labels_file(loaded))
     models: BundleModels = open_bundle(loaded.folder, threads=settings_from().threads)
     picture = out / f"{loaded.name}-{name}-latents.png"
     try:
@@ -53,16 +58,36 @@ def label(
 
 def _write(loaded: Bundle, name: str, factors: object) -> None:
     from explaind.bundles import labels
-    from explaind.errors import ConfigurationError
 
-    path = loaded.folder.parent / labels.FILE_NAME
+    path = _labels_file(loaded)
     digest = labels.encoder_digest_in(loaded.folder / "weights.safetensors", name)
     spaces = labels.parse_labels(path) | {name: labels.SpaceLabels(digest, factors)}  # type: ignore[arg-type]
-    try:
+    with _written(path):
         path.write_text(labels.format_labels(spaces), encoding="utf-8")
+    typer.echo(f"The names are in {path}.")
+
+
+def _labels_file(loaded: Bundle) -> Path:
+    from explaind.bundles import labels
+
+    return loaded.folder.parent / labels.FILE_NAME
+
+
+def _require_writable(path: Path) -> None:
+    """Found out before a dozen questions, not after."""
+    new = not path.exists()
+    with _written(path):
+        path.open("a").close()
+    if new:
+        path.unlink()
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be written ({exc.strerror}); check the folder's rights.") from exc
-    typer.echo(f"The names are in {path}.")
 
 
 def _ranking_space(loaded: Bundle) -> str:

@@ -16,6 +16,7 @@ from explaind.cli.explain import explain
 from explaind.cli.label import label
 from explaind.cli.models import models
 from explaind.cli.serve import serve
+from explaind.cli.serve_help import ServeCommand
 from explaind.cli.train import train
 from explaind.errors import ExplaindError
 
@@ -69,7 +70,7 @@ EXAMPLES: Mapping[Callable[..., None], str] = {
     evaluate: "explaind evaluate model_store/mnist",
 }
 for command, example in EXAMPLES.items():
-    app.command(epilog=f"Example: {example}")(command)
+    app.command(epilog=f"Example: {example}", cls=ServeCommand if command is serve else None)(command)
 
 
 def _failed(sentence: str) -> typer.Exit:

@@ -11,7 +11,9 @@ from explaind.cli.options import extra
 
 def models(
     server: str = typer.Option("", help="host:port of a daemon; without it the model store is looked at."),
-    model_store: Path | None = typer.Option(None, help="Folder of bundles, where there is no --server."),
+    model_store: Path | None = typer.Option(
+        None, show_default="model_store", help="Folder of bundles, where there is no --server."
+    ),
     json: bool = typer.Option(False, "--json", help="Print everything that is known, as JSON lines."),
 ) -> None:
     """List every model and version, what it explains and which backends serve it."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import typer
 
 from explaind.errors import ConfigurationError
 
@@ -15,24 +18,37 @@ if TYPE_CHECKING:
 def settings_from(**options: object) -> Settings:
     """Settings with the options that were given (not None) over the environment's and the defaults.
 
-    Raises ConfigurationError naming the option or variable that cannot be.
+    Raises BadParameter for an option that cannot be, and ConfigurationError naming a variable that cannot be.
     """
-    from pydantic import ValidationError
-    from pydantic_settings import SettingsError
+    with extra("server"):
+        from pydantic import ValidationError
+        from pydantic_settings import SettingsError
 
-    from explaind.settings import Settings
+        from explaind.settings import Settings
 
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     try:
-        return Settings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
+        return Settings(**given)
     except ValidationError as exc:
         problem = exc.errors()[0]
-        name = ".".join(str(part) for part in problem["loc"])
-        option, variable = f"--{name.replace('_', '-')}", f"EXPLAIND_{name.upper()}"
-        raise ConfigurationError(
-            f"{option} (or {variable}) is {problem['input']!r}: {problem['msg'].lower()}; correct it."
-        ) from exc
+        name = str(problem["loc"][0])
+        what = f"{problem['input']!r}: {problem['msg'].lower()}"
+        if name in given:
+            raise typer.BadParameter(f"{what}.", param_hint=f"--{name.replace('_', '-')}") from exc
+        raise ConfigurationError(f"{variable(name)} is {what}; correct it.") from exc
     except SettingsError as exc:
-        raise ConfigurationError(f"The environment cannot be read: {exc}; correct the EXPLAIND_ variable.") from exc
+        raise ConfigurationError(_unreadable(str(exc))) from exc
+
+
+def variable(setting: str) -> str:
+    """The environment variable of a setting."""
+    return f"EXPLAIND_{setting.upper()}"
+
+
+def _unreadable(said: str) -> str:
+    found = re.search(r'field "(\w+)"', said)
+    name = variable(found[1]) if found else "An EXPLAIND_ variable"
+    return f"""{name} cannot be read; a list is written as JSON, as in '["onnx", "torchserve"]'."""
 
 
 @contextmanager

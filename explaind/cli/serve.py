@@ -17,17 +17,21 @@ if TYPE_CHECKING:
 
 
 def serve(
-    host: str | None = typer.Option(None, help="Address to listen on; 127.0.0.1."),
-    port: int | None = typer.Option(None, help="gRPC port; 50051. 0 picks a free one."),
-    metrics_port: int | None = typer.Option(None, help="HTTP port of /metrics and /healthz; 9464. 0 picks a free one."),
-    model_store: Path | None = typer.Option(None, help="Folder of bundles."),
+    host: str | None = typer.Option(None, show_default="127.0.0.1", help="Address to listen on; 0.0.0.0 for all."),
+    port: int | None = typer.Option(None, show_default="50051", help="gRPC port; 0 picks a free one."),
+    metrics_port: int | None = typer.Option(
+        None, show_default="9464", help="HTTP port of /metrics and /healthz; 0 picks a free one."
+    ),
+    model_store: Path | None = typer.Option(None, show_default="model_store", help="Folder of bundles."),
     torchserve: bool = typer.Option(False, "--torchserve", help="Start TorchServe too; it serves when ONNX fails."),
-    backend: list[str] | None = typer.Option(None, help="Backends in the order they are tried; may be repeated."),
-    workers: int | None = typer.Option(None, help="Requests of the fast class computed at once."),
-    log_json: bool | None = typer.Option(None, "--log-json", help="JSON log lines."),
-    log_level: str | None = typer.Option(None, help="debug, info, warning or error."),
+    backend: list[str] | None = typer.Option(
+        None, show_default="onnx", help="onnx, torchserve or torch; repeat it for more, tried in their order."
+    ),
+    workers: int | None = typer.Option(None, show_default="2", help="Requests of the fast class computed at once."),
+    log_json: bool | None = typer.Option(None, "--log-json", show_default="no", help="JSON log lines."),
+    log_level: str | None = typer.Option(None, show_default="info", help="debug, info, warning or error."),
 ) -> None:
-    """Serve explanations over gRPC until SIGTERM or Ctrl-C; every other setting is an EXPLAIND_ variable."""
+    """Serve explanations over gRPC until SIGTERM or Ctrl-C."""
     settings = settings_from(
         host=host,
         port=port,

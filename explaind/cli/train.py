@@ -11,8 +11,10 @@ from explaind.cli.options import extra, settings_from
 
 def train(
     bundle: Path = typer.Argument(help="Folder with a recipe.toml.", exists=True),
-    data: Path | None = typer.Option(None, help="Folder of the data sets; EXPLAIND_DATA."),
-    training_runs: Path | None = typer.Option(None, help="Where finished networks are kept between runs."),
+    data: Path | None = typer.Option(None, show_default="EXPLAIND_DATA", help="Folder of the data sets."),
+    training_runs: Path | None = typer.Option(
+        None, show_default="training_runs", help="Where finished networks are kept between runs."
+    ),
     fresh: bool = typer.Option(False, "--fresh", help="Fit again what is finished."),
     download: bool = typer.Option(False, "--download", help="Let torchvision fetch a data set that is not there."),
 ) -> None:

@@ -21,5 +21,7 @@ def default_bundles(model_store: Path) -> list[Path]:
     """The folder of every model's highest version. Raises BundleInvalid where there is none at all."""
     models = sorted({path.parent.parent for path in model_store.glob(f"*/*/{MANIFEST}")})
     if not models:
-        raise BundleInvalid(f"{model_store} holds no bundle; build one with `explaind train`, or name another folder.")
+        raise BundleInvalid(
+            f"{model_store} holds no bundle; build one with `explaind train`, or name another folder with --model-store."
+        )
     return [model / highest_version(model) for model in models]

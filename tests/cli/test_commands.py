@@ -83,8 +83,18 @@ def test_demo_without_a_bundle_says_so(run: Run, tmp_path: Path) -> None:
     assert result.exit_code == 1 and "--model-store" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["demo", "models"])
+def test_altered_bundle_is_one_sentence_at_once(run: Run, tmp_path: Path, command: str) -> None:
+    shutil.copytree(BUNDLE, tmp_path / "mnist")
+    with (tmp_path / "mnist" / "1" / "weights.safetensors").open("ab") as weights:
+        weights.write(b"x")
+    result = run(command, "--model-store", tmp_path)
+    assert result.exit_code == 1
+    assert re.fullmatch(r"explaind: .*weights\.safetensors was altered.*\n", result.stderr)
+
+
 def _serve(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", "from explaind.cli.main import app; app()", "serve", "--metrics-port", "0"]
+    command = [sys.executable, "-c", "from explaind.cli.entry import main; main()", "serve", "--metrics-port", "0"]
     everything = {**os.environ, "EXPLAIND_MODEL_STORE": str(STORE), **environment}
     return subprocess.Popen([*command, *arguments], stderr=subprocess.PIPE, text=True, env=everything)
 
@@ -122,6 +132,17 @@ def test_label_draws_and_writes_what_it_is_told(run: Run, tmp_path: Path) -> Non
     assert [factor.label for factor in written["ranking"].factors] == ["slant"]
     digest = labels.encoder_digest_in(tmp_path / "mnist" / "1" / "weights.safetensors", "ranking")
     assert written["ranking"].encoder == digest
+
+
+def test_label_that_cannot_be_written_is_said_before_any_question(run: Run, tmp_path: Path) -> None:
+    shutil.copytree(BUNDLE, tmp_path / "mnist")
+    file = tmp_path / "mnist" / "labels.toml"
+    file.unlink(missing_ok=True)
+    file.symlink_to(tmp_path / "nowhere" / "labels.toml")
+    result = run("label", tmp_path / "mnist", "--out", tmp_path / "out")
+    assert result.exit_code == 1
+    assert re.fullmatch(r"explaind: .*labels\.toml cannot be written.*\n", result.stderr)
+    assert result.stdout == ""
 
 
 def test_label_of_an_unknown_space_is_wrong_usage(run: Run, tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from explaind import __version__
-from explaind.cli.main import EXAMPLES
+from explaind.cli.main import EXAMPLES, app
+from explaind.settings import Settings
 
 COMMANDS = ("demo", "explain", "serve", "models", "batch", "train", "label", "evaluate")
 HEAVY = ("numpy", "grpc", "torch", "onnxruntime", "matplotlib", "pyarrow", "PIL", "pydantic", "explaind.engine")
@@ -38,6 +41,25 @@ def test_wrong_usage_is_2(run: Run, arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [
+        ("serve", "--port", "99999999"),
+        ("serve", "--metrics-port", "-1"),
+        ("serve", "--workers", "0"),
+        ("explain", "--self-class", "99999999999999"),
+        ("explain", "--other-class", "-99999999999999"),
+        ("explain", "--seed", "-1"),
+        ("explain", "--method", "moon"),
+    ],
+)
+def test_option_out_of_range_is_wrong_usage(run: Run, digit: Path, command: str, option: str, value: str) -> None:
+    arguments = [digit] if command == "explain" else []
+    result = run(command, *arguments, f"{option}={value}")
+    assert result.exit_code == 2
+    assert option in result.stderr and "Traceback" not in result.stderr
+
+
 def test_failure_is_1_and_one_sentence(run: Run) -> None:
     result = run("models", "--model-store", "/nowhere/at/all")
     assert result.exit_code == 1
@@ -46,11 +68,29 @@ def test_failure_is_1_and_one_sentence(run: Run) -> None:
 
 
 def test_setting_that_cannot_be_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert "--port (or EXPLAIND_PORT) is -4" in run("serve", "--port", "-4").stderr
-    monkeypatch.setenv("EXPLAIND_WORKERS", "many")
-    result = run("models")
-    assert result.exit_code == 1
-    assert "EXPLAIND_WORKERS" in result.stderr and "Traceback" not in result.stderr
+    for name, value in (("EXPLAIND_WORKERS", "many"), ("EXPLAIND_PORT", "99999999"), ("EXPLAIND_BACKENDS", "onnx")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            result = run("models")
+        assert result.exit_code == 1
+        assert re.fullmatch(rf"explaind: {name} .*\n", result.stderr)
+
+
+def test_help_of_serve_lists_every_setting_and_shows_the_defaults_there_are(run: Run) -> None:
+    printed = run("serve", "--help").output
+    assert all(f"EXPLAIND_{name.upper()}=" in printed for name in Settings.model_fields)
+    command: Any = get_command(app)
+    settings = {"backend": "backends"}
+    for option in command.commands["serve"].params:
+        field = Settings.model_fields.get(settings.get(option.name, option.name))
+        if field is not None:
+            assert option.show_default == _shown(field.default), option.name
+
+
+def _shown(default: object) -> str:
+    if isinstance(default, tuple):
+        return ", ".join(default)
+    return "no" if default is False else str(default)
 
 
 def test_help_loads_nothing_heavy() -> None:
@@ -71,3 +111,20 @@ def test_missing_extra_is_named(missing: str, arguments: list[str], extra: str) 
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 1, result.stderr
     assert "pip install" in result.stderr and f"explaind[{extra}]" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["explain", "digit.png"]])
+def test_bare_install_says_what_the_command_line_needs(arguments: list[str]) -> None:
+    code = "import sys; sys.modules['typer'] = None; from explaind.cli.entry import main; main()"
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr == (
+        'explaind: The command line needs typer; install it with: pip install "explaind[server]"\n'
+    )
+
+
+def test_package_missing_behind_the_settings_is_named() -> None:
+    code = "import sys; sys.modules['pydantic_settings'] = None; from explaind.cli.entry import main; main()"
+    result = subprocess.run([sys.executable, "-c", code, "train", "."], capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert "explaind[server]" in result.stderr and "Traceback" not in result.stderr
