@@ -6,7 +6,7 @@ from pathlib import Path
 
 from explaind.bundles import reference
 from explaind.training.datasets import CLASS_NAMES, as_floats, load_splits
-from explaind.training.export import BundleDescription, export_bundle
+from explaind.training.export import BundleDescription, export_bundle, require_writable
 from explaind.training.recipe import Recipe, load_recipe
 from explaind.training.train import REFERENCE, load_trained, train
 
@@ -27,9 +27,10 @@ def build(
     Raises RecipeInvalid, DataSetInvalid, ParityFailed, or ConfigurationError where a folder cannot be written.
     """
     recipe = load_recipe(bundle)
+    folder = (bundle if bundle.is_dir() else bundle.parent) / recipe.version
+    require_writable(folder)  # said now, not after the training
     run = train(bundle, data=data, runs=runs, fresh=fresh, download=download)
     splits = load_splits(recipe.data, data, download=download)
-    folder = (bundle if bundle.is_dir() else bundle.parent) / recipe.version
     export_bundle(
         load_trained(run),
         folder,

@@ -184,22 +184,31 @@ def _explanations(description: BundleDescription, statistics: Reference) -> list
     return found
 
 
+def require_writable(folder: Path) -> None:
+    """Raises ConfigurationError where the model store would refuse the bundle `folder`."""
+    _partial_beside(folder).rmdir()
+
+
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """A hidden folder beside `folder` that takes its place at the end, or leaves no trace if anything fails."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as exc:
-        raise ConfigurationError(
-            f"The folder {folder.parent} cannot be written ({exc.strerror}); choose another or change its rights."
-        ) from exc
+    partial = _partial_beside(folder)
     try:
         yield partial
         _make_readable(partial)
         _swap(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial_beside(folder: Path) -> Path:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as exc:
+        raise ConfigurationError(
+            f"The folder {folder.parent} cannot be written ({exc.strerror}); choose another or change its rights."
+        ) from exc
 
 
 def _make_readable(folder: Path) -> None:

@@ -21,7 +21,7 @@ from explaind.training.fit import FitResult, batches_of, deterministic, fit
 from explaind.training.objectives import CrossEntropy, Elbo, Objective, Vae
 from explaind.training.progress import Reporter, figures, reporting
 from explaind.training.recipe import ClassifierRecipe, FitRecipe, Recipe, SpaceRecipe, digest_of, load_recipe
-from explaind.training.reference import build_reference
+from explaind.training.reference import build_reference, known_outliers
 from explaind.training.trained import (
     CLASSIFIER,
     JUDGE,
@@ -76,6 +76,7 @@ def train(
     """
     recipe = load_recipe(recipe_path)
     splits = load_splits(recipe.data, data, download=download)
+    known_outliers(recipe, data)  # needed last; that they are missing is said first
     run = runs / recipe.name
     try:
         run.mkdir(parents=True, exist_ok=True)

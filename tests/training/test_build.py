@@ -9,7 +9,7 @@ import pytest
 
 from explaind.backends import onnx, probe
 from explaind.bundles import bundle as bundles
-from explaind.errors import RecipeInvalid
+from explaind.errors import ConfigurationError, RecipeInvalid
 from explaind.training.build import build
 from explaind.training.recipe import load_recipe
 
@@ -80,3 +80,12 @@ def test_the_same_recipe_gives_the_same_digest(built: Path, data: Path, tmp_path
 def test_a_folder_without_a_recipe_is_named(tmp_path: Path, data: Path) -> None:
     with pytest.raises(RecipeInvalid, match=r"recipe\.toml"):
         build(tmp_path, data=data, runs=tmp_path / "runs")
+
+
+def test_a_model_store_that_cannot_be_written_is_said_before_the_training(tmp_path: Path, data: Path) -> None:
+    recipe = tmp_path / "recipe.toml"
+    # mkdtemp's name beside the version would be longer than a file's name may be, for root as for anybody.
+    recipe.write_text(RECIPE.replace('version = "3"', f'version = "{"3" * 250}"'))
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        build(tmp_path, data=data, runs=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
