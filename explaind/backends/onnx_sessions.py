@@ -5,18 +5,22 @@ from __future__ import annotations
 import ctypes
 import functools
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import onnxruntime
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as foreign
 
 from explaind.backends.networks import WEIGHTS
 from explaind.errors import BackendUnavailable, BundleInvalid
 from explaind.explanations.models import FloatArray
+
+# Since 1.29 onnxruntime reports sessions and model hashes to its maker unless it is told not to before it is loaded.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as foreign
 
 Device = Literal["auto", "cpu", "cuda"]
 Providers = list[str | tuple[str, dict[str, Any]]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -175,3 +176,10 @@ def test_cuda_agrees_with_pytorch(untrained_bundle: Path) -> None:
     models = onnx.open_bundle(untrained_bundle, threads=1, device="cuda")
     assert models.device == "CUDA"
     probe.verify_probe(models, untrained_bundle)
+
+
+def test_nothing_is_reported_to_the_maker_of_the_runtime(tmp_path: Path) -> None:
+    kept = {key: value for key, value in os.environ.items() if key not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    code = "import explaind.backends.onnx"
+    subprocess.run([sys.executable, "-c", code], env=kept | {"HOME": str(tmp_path)}, check=True)
+    assert list(tmp_path.rglob("*onnxruntime*")) == []
