@@ -172,10 +172,12 @@ def _not_found(name: str, version: str, versions: tuple[str, ...], models: tuple
     if versions:
         return ModelNotFound(
             f"Model {name} has no version {version[:64]!r}; it has {', '.join(versions)}.",
-            metadata={"model": name, "versions": ", ".join(versions)},
+            metadata={"field": "model_version", "model": name, "versions": ", ".join(versions)},
         )
     there = f"there is {', '.join(models)}" if models else "none is served"
-    return ModelNotFound(f"There is no model {name[:64]!r}; {there}.", metadata={"models": ", ".join(models)})
+    return ModelNotFound(
+        f"There is no model {name[:64]!r}; {there}.", metadata={"field": "model", "models": ", ".join(models)}
+    )
 
 
 def _folders(parent: Path) -> list[Path]:

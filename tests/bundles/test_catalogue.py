@@ -76,10 +76,10 @@ def test_what_is_not_there_is_named_with_what_is(catalogue: Catalogue[Opened], t
     catalogue.refresh()
     with pytest.raises(ModelNotFound, match="no model 'large'; there is small") as caught:
         catalogue.get("large")
-    assert caught.value.metadata == {"models": "small"}
+    assert caught.value.metadata == {"field": "model", "models": "small"}
     with pytest.raises(ModelNotFound, match="no version '2'; it has 1") as caught:
         catalogue.get("small", "2")
-    assert caught.value.metadata == {"model": "small", "versions": "1"}
+    assert caught.value.metadata == {"field": "model_version", "model": "small", "versions": "1"}
     with pytest.raises(ModelNotFound):
         catalogue.get("")
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
+from explaind.backends import torchserve_daemon
+from explaind.cli.main import EXAMPLES
+from explaind.cli.serve import serve
 from explaind.metrics import Metrics
 from explaind.settings import Settings
 
@@ -80,6 +85,48 @@ def test_images_run_as_an_unprivileged_user() -> None:
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
     for stage in re.split(r"^FROM ", text, flags=re.MULTILINE)[1:]:
         assert "ENTRYPOINT" not in stage or re.search(r"^USER \d{4,}$", stage, re.MULTILINE)
+
+
+def _stage(name: str) -> str:
+    stages = re.split(r"^FROM ", (DEPLOY / "Dockerfile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return next(stage for stage in stages if re.match(rf"\S+ AS {name}\n", stage))
+
+
+def _command(name: str) -> list[str]:
+    """What a container of a stage runs."""
+    parts = [json.loads(found) for found in re.findall(r"^(?:ENTRYPOINT|CMD) (.*)$", _stage(name), re.MULTILINE)]
+    return [word for part in parts for word in part]
+
+
+def test_torchserves_container_starts_with_arguments_that_its_module_takes() -> None:
+    python, flag, module, *arguments = _command("torchserve")
+    assert (python, flag, module) == ("python", "-m", torchserve_daemon.__name__)
+    taken = torchserve_daemon._parser().parse_args(arguments)
+    assert (taken.host, taken.model_store) == ("0.0.0.0", Path("/model_store"))
+    settings = COMPOSE["services"]["explaind"]["environment"]
+    assert settings["EXPLAIND_TORCHSERVE_ADDRESS"] == f"torchserve:{taken.grpc_port}"
+    assert settings["EXPLAIND_TORCHSERVE_MANAGEMENT"] == f"http://torchserve:{taken.http_port + 1}"
+    assert f"torchserve:{taken.http_port + 2}" in (DEPLOY / "prometheus/prometheus.yml").read_text()
+    assert f":{taken.http_port}/ping" in _stage("torchserve")
+
+
+def test_the_daemons_container_starts_with_a_command_that_there_is() -> None:
+    program, *arguments = _command("explaind")
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    module, _, function = scripts[program].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))
+    assert arguments == [serve.__name__] and arguments[0] in {command.__name__ for command in EXAMPLES}
+    variables = dict(re.findall(r"\b(EXPLAIND_[A-Z_]+)=(\S+)", _stage("explaind")))
+    Settings(**{name.removeprefix("EXPLAIND_").lower(): value for name, value in variables.items()})
+
+
+def test_the_ports_are_those_of_the_settings() -> None:
+    defaults = Settings()
+    for port in (defaults.port, defaults.metrics_port):
+        assert re.search(rf"^EXPOSE .*\b{port}\b", _stage("explaind"), re.MULTILINE)
+    assert f":{defaults.metrics_port}/healthz" in _stage("explaind")
+    assert f"explaind:{defaults.metrics_port}" in (DEPLOY / "prometheus/prometheus.yml").read_text()
+    assert COMPOSE["services"]["explaind"]["ports"] == [f"127.0.0.1:{defaults.port}:{defaults.port}"]
 
 
 def test_grafana_is_provisioned_with_the_source_and_folder_the_dashboard_uses() -> None:
