@@ -22,6 +22,6 @@ def default_bundles(model_store: Path) -> list[Path]:
     models = sorted({path.parent.parent for path in model_store.glob(f"*/*/{MANIFEST}")})
     if not models:
         raise BundleInvalid(
-            f"{model_store} holds no bundle; build one with `explaind train`, or name another folder with --model-store."
+            f"{model_store} holds no bundle; build one with `explaind train` or name another with --model-store."
         )
     return [model / highest_version(model) for model in models]
