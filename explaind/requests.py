@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explaind.errors import ExplaindError
+from explaind.explanations.latent_types import LatentComparison, LatentTraversals, TraversalParameters
 from explaind.explanations.types import (
     AnomalyBatch,
     AnomalyScoreParameters,
@@ -76,6 +77,57 @@ class ScoreResult:
     errors: tuple[tuple[int, ExplaindError], ...]
     threshold: float
     bundle_digest: str
+    timings: tuple[StageTiming, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareRequest:
+    """What tells two images apart. latent_space "": the bundle's ranking space."""
+
+    model: str
+    version: str = ""
+    image_a: ImageInput
+    image_b: ImageInput
+    latent_space: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareResult:
+    """predictions, image_digests: of A and B."""
+
+    model: str
+    model_version: str
+    latent_space: str
+    predictions: tuple[Prediction, Prediction]
+    comparison: LatentComparison
+    class_names: tuple[str, ...]
+    bundle_digest: str
+    image_digests: tuple[str, str] = ("", "")
+    timings: tuple[StageTiming, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraverseRequest:
+    """What an image becomes as single latents are moved."""
+
+    model: str
+    version: str = ""
+    image: ImageInput
+    parameters: TraversalParameters = field(default_factory=TraversalParameters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraverseResult:
+    """latent_space: the one that was walked in."""
+
+    model: str
+    model_version: str
+    latent_space: str
+    prediction: Prediction
+    traversals: LatentTraversals
+    class_names: tuple[str, ...]
+    bundle_digest: str
+    image_digest: str = ""
     timings: tuple[StageTiming, ...] = ()
 
 

@@ -16,14 +16,14 @@ import structlog
 
 from explaind.bundles.bundle import Bundle
 from explaind.bundles.catalogue import Catalogue
-from explaind.engine import batches, served_bundle, stages, support
+from explaind.engine import batches, latents, served_bundle, stages, support
 from explaind.engine.backend_pool import RETRY_SECONDS, Opener, openers
 from explaind.engine.model_description import described
 from explaind.engine.observe import observe_batch, observe_explanation, observe_stages
 from explaind.engine.served_bundle import ServedBundle
 from explaind.engine.stage_clock import StageClock
 from explaind.engine.stages import DECODE, PATH_MASK
-from explaind.errors import ConfigurationError, DeadlineTooShort, Unavailable
+from explaind.errors import ConfigurationError, Unavailable
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
 from explaind.explanations.types import Explanation, RankingMethod, RankingScope
@@ -31,6 +31,8 @@ from explaind.images import ImageLimits, prepare
 from explaind.metrics import Metrics
 from explaind.requests import (
     BackendState,
+    CompareRequest,
+    CompareResult,
     CostClass,
     ExplanationRequest,
     ImageInput,
@@ -38,6 +40,8 @@ from explaind.requests import (
     ModelSummary,
     ScoreRequest,
     ScoreResult,
+    TraverseRequest,
+    TraverseResult,
 )
 from explaind.settings import Settings
 
@@ -99,19 +103,11 @@ class Engine:
         budget.raise_if_cancelled()
         served = self._catalogue.get(request.model, request.version)
         support.check(served.bundle, request)
-        kinds = stages.kinds(request)
-        required = {kind: stage == PATH_MASK for stage, kind in kinds.items()}
-        served.estimates.require(budget, required)
         clock = StageClock()
-        with clock.stage(DECODE):
-            image = self._prepare(request.image, served.bundle)
-        try:
+        with served.estimates.learning(stages.kinds(request), clock, budget, anytime=(PATH_MASK,)):
+            with clock.stage(DECODE):
+                image = self._prepare(request.image, served.bundle)
             explanation = served.pool.run(lambda models: served.work(models, clock, budget).explain(request, image))
-        except DeadlineTooShort as error:
-            error.metadata.setdefault("estimate_seconds", f"{served.estimates.total(required):.6f}")
-            raise
-        for timing in clock.timings:
-            served.estimates.add(kinds[timing.stage], timing.seconds)
         observe_stages(self.metrics, served.bundle.name, clock)
         observe_explanation(self.metrics, explanation)
         return replace(explanation, image_digest=_digest(image), timings=clock.timings)
@@ -136,6 +132,34 @@ class Engine:
         observe_stages(self.metrics, served.bundle.name, clock, max(len(images), 1))
         observe_batch(self.metrics, result, len(request.images))
         return replace(result, indices=tuple(images), timings=clock.timings)
+
+    def compare(self, request: CompareRequest, budget: Budget) -> CompareResult:
+        """As `explain`, of what tells two images apart."""
+        budget.raise_if_cancelled()
+        served = self._catalogue.get(request.model, request.version)
+        space = support.latent_space(served.bundle, request.latent_space)
+        clock = StageClock()
+        with served.estimates.learning(stages.COMPARE_KINDS, clock, budget):
+            with clock.stage(DECODE):
+                images = np.stack([self._prepare(image, served.bundle) for image in (request.image_a, request.image_b)])
+            result = served.pool.run(lambda models: latents.compared(served.work(models, clock, budget), images, space))
+        observe_stages(self.metrics, served.bundle.name, clock)
+        return replace(result, image_digests=(_digest(images[0]), _digest(images[1])), timings=clock.timings)
+
+    def traverse(self, request: TraverseRequest, budget: Budget) -> TraverseResult:
+        """As `explain`, of what an image becomes as single latents are moved."""
+        budget.raise_if_cancelled()
+        served = self._catalogue.get(request.model, request.version)
+        parameters = latents.settled(served.bundle, request.parameters)
+        clock = StageClock()
+        with served.estimates.learning(stages.traverse_kinds(parameters), clock, budget):
+            with clock.stage(DECODE):
+                image = self._prepare(request.image, served.bundle)
+            result = served.pool.run(
+                lambda models: latents.traversed(served.work(models, clock, budget), image, parameters)
+            )
+        observe_stages(self.metrics, served.bundle.name, clock)
+        return replace(result, image_digest=_digest(image), timings=clock.timings)
 
     @staticmethod
     def cost_class(request: ExplanationRequest) -> CostClass:

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from explaind.engine.stage_clock import StageClock
-from explaind.engine.stages import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK, PREDICT, PREDICTION
+from explaind.engine.stages import (
+    ANOMALY_SCORE,
+    LATENT_COMPARISON,
+    LATENT_RANKING,
+    LATENT_TRAVERSAL,
+    PATH_MASK,
+    PREDICT,
+    PREDICTION,
+)
 from explaind.explanations.types import Explanation, PathMaskOutcome
 from explaind.metrics import Metrics
 from explaind.requests import ScoreResult
@@ -13,6 +21,8 @@ _EXPLANATION_OF_STAGE = {
     LATENT_RANKING: LATENT_RANKING,
     ANOMALY_SCORE: ANOMALY_SCORE,
     PATH_MASK: PATH_MASK,
+    LATENT_COMPARISON: LATENT_COMPARISON,
+    LATENT_TRAVERSAL: LATENT_TRAVERSAL,
 }
 
 _WITH_OBJECTIVE = {PathMaskOutcome.CONVERGED, PathMaskOutcome.BEST_SO_FAR}

@@ -6,7 +6,7 @@ import statistics
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 
 from explaind.errors import DeadlineTooShort
@@ -70,6 +70,25 @@ class Estimates:
         remaining = budget.remaining()
         if remaining <= estimate:
             raise deadline_too_short(remaining, estimate)
+
+    @contextmanager
+    def learning(
+        self, kinds: Mapping[str, str], clock: StageClock, budget: Budget, *, anytime: Container[str] = ()
+    ) -> Iterator[None]:
+        """Around a request's work: refuses at once what the budget cannot be enough for, and remembers what it took.
+
+        kinds: by stage. anytime: the stages that can stop early. Raises DeadlineTooShort with the estimate, also where
+        the work itself raised it.
+        """
+        required = {kind: stage in anytime for stage, kind in kinds.items()}
+        self.require(budget, required)
+        try:
+            yield
+        except DeadlineTooShort as error:
+            error.metadata.setdefault("estimate_seconds", f"{self.total(required):.6f}")
+            raise
+        for timing in clock.timings:
+            self.add(kinds[timing.stage], timing.seconds)
 
 
 def deadline_too_short(remaining: float, estimate: float) -> DeadlineTooShort:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from explaind.explanations.latent_types import TraversalParameters
 from explaind.requests import ExplanationRequest
 
 PREDICTION, LATENT_RANKING, ANOMALY_SCORE, PATH_MASK = "prediction", "latent_ranking", "anomaly_score", "path_mask"
+LATENT_COMPARISON, LATENT_TRAVERSAL = "latent_comparison", "latent_traversal"
 DECODE, PREDICT = "decode", "predict"
+
+COMPARE_KINDS = {stage: f"{stage}/{LATENT_COMPARISON}" for stage in (DECODE, PREDICT, LATENT_COMPARISON)}
+"""As `kinds`, of two images compared."""
 
 
 def kinds(request: ExplanationRequest) -> dict[str, str]:
@@ -18,3 +23,9 @@ def kinds(request: ExplanationRequest) -> dict[str, str]:
     if request.path_mask:
         found[PATH_MASK] = f"{PATH_MASK}/{request.path_mask.solver}"
     return found
+
+
+def traverse_kinds(parameters: TraversalParameters) -> dict[str, str]:
+    """As `kinds`, of latents moved: by how many images are decoded, doubling by doubling. `dimensions` is filled in."""
+    size = (len(parameters.dimensions) * parameters.steps).bit_length()
+    return {DECODE: DECODE, PREDICT: PREDICT, LATENT_TRAVERSAL: f"{LATENT_TRAVERSAL}/{size}"}

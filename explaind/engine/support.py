@@ -27,7 +27,6 @@ def check(bundle: Bundle, request: ExplanationRequest) -> None:
     Raises ExplanationUnsupported where the bundle lacks what is asked, ParameterOutOfRange naming the field.
     """
     if request.latent_ranking:
-        _require_support(bundle, LATENT_RANKING)
         ranking_space(bundle, request.latent_ranking)
         latent_ranking.checked_measure(request.latent_ranking)
     if request.anomaly_score:
@@ -60,16 +59,22 @@ def space_with_role(bundle: Bundle, role: Role, explanation: str) -> str:
 
 def ranking_space(bundle: Bundle, parameters: LatentRankingParameters) -> str:
     """The space asked for, or the bundle's own. Raises ParameterOutOfRange for one that cannot be ranked."""
-    if not parameters.latent_space:
+    return latent_space(bundle, parameters.latent_space, field="latent_ranking.latent_space")
+
+
+def latent_space(bundle: Bundle, name: str, *, field: str = "latent_space") -> str:
+    """As `ranking_space`, by name. Raises ExplanationUnsupported where the bundle ranks no latents at all."""
+    _require_support(bundle, LATENT_RANKING)
+    if not name:
         return space_with_role(bundle, "ranking", LATENT_RANKING)
     ranked = sorted(bundle.reference.rankings)
-    if parameters.latent_space not in ranked:
+    if name not in ranked:
         raise ParameterOutOfRange(
-            f"There is no latent space {parameters.latent_space[:64]!r} to rank; there is {', '.join(ranked)}.",
-            field="latent_ranking.latent_space",
+            f"There is no latent space {name[:64]!r} with statistics; there is {', '.join(ranked)}.",
+            field=field,
             metadata={"latent_spaces": ", ".join(ranked)},
         )
-    return parameters.latent_space
+    return name
 
 
 def required(found: T | None, bundle: Bundle, explanation: str) -> T:

@@ -7,10 +7,18 @@ from dataclasses import dataclass, replace
 from explaind.backends.bundle_models import BundleModels
 from explaind.bundles.bundle import Bundle
 from explaind.engine.stage_clock import StageClock, deadline_too_short
-from explaind.engine.stages import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK, PREDICT
+from explaind.engine.stages import (
+    ANOMALY_SCORE,
+    LATENT_COMPARISON,
+    LATENT_RANKING,
+    LATENT_TRAVERSAL,
+    PATH_MASK,
+    PREDICT,
+)
 from explaind.engine.support import anomaly_reference, ranking_space, required, space_with_role
-from explaind.explanations import anomaly_score, latent_ranking, path_mask
+from explaind.explanations import anomaly_score, latent_comparison, latent_ranking, latent_traversal, path_mask
 from explaind.explanations.budget import Budget
+from explaind.explanations.latent_types import LatentComparison, LatentTraversals, TraversalParameters
 from explaind.explanations.models import FloatArray
 from explaind.explanations.prediction import predict
 from explaind.explanations.types import (
@@ -63,6 +71,31 @@ class Work:
         with self.clock.stage(ANOMALY_SCORE, self.models.backend):
             return anomaly_score.explain(
                 autoencoder, anomaly_reference(self.bundle), images, parameters, budget=self.budget
+            )
+
+    def compare(self, images: FloatArray, space: str) -> LatentComparison:
+        """images (2, C, H, W)."""
+        self._go_on()
+        models = required(self.models.ranking(space), self.bundle, LATENT_RANKING)
+        with self.clock.stage(LATENT_COMPARISON, self.models.backend):
+            return latent_comparison.compare(
+                models.autoencoder, self.bundle.reference.rankings[space], self.bundle.factors[space], images
+            )
+
+    def traverse(self, image: FloatArray, parameters: TraversalParameters, prediction: Prediction) -> LatentTraversals:
+        """parameters: with the name of the latent space filled in."""
+        self._go_on()
+        space = parameters.latent_space
+        models = required(self.models.ranking(space), self.bundle, LATENT_RANKING)
+        with self.clock.stage(LATENT_TRAVERSAL, self.models.backend):
+            return latent_traversal.traverse(
+                models,
+                self.bundle.reference.rankings[space],
+                self.bundle.factors[space],
+                image,
+                parameters,
+                prediction=prediction,
+                budget=self.budget,
             )
 
     def _rank(self, image: FloatArray, parameters: LatentRankingParameters, prediction: Prediction) -> LatentRanking:

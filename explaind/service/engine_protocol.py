@@ -8,21 +8,30 @@ from explaind.explanations.budget import Budget
 from explaind.explanations.types import Explanation
 from explaind.requests import (
     BackendState,
+    CompareRequest,
+    CompareResult,
     CostClass,
     ExplanationRequest,
     ModelDescription,
     ModelSummary,
     ScoreRequest,
     ScoreResult,
+    TraverseRequest,
+    TraverseResult,
 )
 
 
 class ServedEngine(Protocol):
-    """All methods are thread-safe. `explain`, `score`, `warm` and `close` block, the others answer from memory."""
+    """All methods are thread-safe. `list_models`, `describe`, `cost_class` and `backend_states` answer
+    from memory, the others block."""
 
     def explain(self, request: ExplanationRequest, budget: Budget) -> Explanation: ...
 
     def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult: ...
+
+    def compare(self, request: CompareRequest, budget: Budget) -> CompareResult: ...
+
+    def traverse(self, request: TraverseRequest, budget: Budget) -> TraverseResult: ...
 
     def cost_class(self, request: ExplanationRequest) -> CostClass: ...
 

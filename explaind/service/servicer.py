@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -26,6 +26,9 @@ from explaind.v1 import explanation_service_pb2 as pb
 from explaind.v1 import explanation_service_pb2_grpc
 
 MessageT = TypeVar("MessageT", bound=Message)
+RequestT = TypeVar("RequestT")
+ResultT = TypeVar("ResultT")
+ResponseT = TypeVar("ResponseT")
 
 LARGE_MESSAGE = 256 * 1024
 """Bytes from which on a message is converted in a thread: copying its pixels would hold up the event loop."""
@@ -61,6 +64,42 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
         scored = await _off_the_loop(request, self._score_request)
         cost_class = CostClass.SLOW if len(scored.images) >= LARGE_BATCH else CostClass.FAST
         return await self._admission.run(cost_class, lambda: self._score(scored, budget, request_id), budget)
+
+    async def CompareLatents(  # noqa: N802
+        self, request: pb.CompareLatentsRequest, context: Context
+    ) -> pb.CompareLatentsResponse:
+        return await self._answer_fast(
+            request, context, convert.compare_request_from_proto, self._engine.compare, convert.compare_result_to_proto
+        )
+
+    async def TraverseLatents(  # noqa: N802
+        self, request: pb.TraverseLatentsRequest, context: Context
+    ) -> pb.TraverseLatentsResponse:
+        return await self._answer_fast(
+            request,
+            context,
+            convert.traverse_request_from_proto,
+            self._engine.traverse,
+            convert.traverse_result_to_proto,
+        )
+
+    async def _answer_fast(
+        self,
+        message: MessageT,
+        context: Context,
+        from_proto: Callable[[MessageT], RequestT],
+        ask: Callable[[RequestT, Budget], ResultT],
+        to_proto: Callable[[ResultT, str], ResponseT],
+    ) -> ResponseT:
+        """A unary call of the fast class, from message to message."""
+        budget, request_id = budget_of(context), request_ids.current()
+        request = await _off_the_loop(message, from_proto)
+
+        def work() -> ResponseT:
+            with calling(request_id=request_id, deadline=budget.deadline):
+                return to_proto(ask(request, budget), request_id)
+
+        return await self._admission.run(CostClass.FAST, work, budget)
 
     async def _explain(
         self, message: pb.ExplainRequest, budget: Budget, *, patient: bool = False

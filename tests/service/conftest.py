@@ -17,9 +17,26 @@ from numpy.typing import NDArray
 
 from explaind.errors import ExplaindError, ModelNotFound, ShapeMismatch
 from explaind.explanations.budget import Budget
-from explaind.explanations.types import AnomalyBatch, Detector, Explanation, Prediction, ReconstructionLosses
+from explaind.explanations.latent_types import (
+    LatentComparison,
+    LatentDifference,
+    LatentTraversals,
+    Traversal,
+    TraversalParameters,
+)
+from explaind.explanations.types import (
+    AnomalyBatch,
+    Detector,
+    Explanation,
+    Factor,
+    LabelConfidence,
+    Prediction,
+    ReconstructionLosses,
+)
 from explaind.requests import (
     BackendState,
+    CompareRequest,
+    CompareResult,
     CostClass,
     ExplanationRequest,
     ImageInput,
@@ -27,6 +44,8 @@ from explaind.requests import (
     ModelSummary,
     ScoreRequest,
     ScoreResult,
+    TraverseRequest,
+    TraverseResult,
 )
 from explaind.service.server import Server
 from explaind.settings import Settings
@@ -49,6 +68,7 @@ class SmallEngine:
     cancelled: int = 0
     most_running: int = 0
     seen: list[ExplanationRequest] = field(default_factory=list)
+    traversed: list[TraversalParameters] = field(default_factory=list)
     closed: bool = False
     slow_gate: threading.Event | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -106,6 +126,49 @@ class SmallEngine:
             errors=tuple(errors),
             threshold=2.0,
             bundle_digest="b" * 64,
+        )
+
+    def compare(self, request: CompareRequest, budget: Budget) -> CompareResult:
+        self._find(request.model)
+        first, second = self._image(request.image_a), self._image(request.image_b)
+        means = [np.array([image.mean()], np.float32) for image in (first, second)]
+        factor = Factor(dimensions=(0,), label="light", confidence=LabelConfidence.HIGH)
+        difference = LatentDifference(
+            factor=factor, values_a=means[0], values_b=means[1], z_score=float(means[1][0] - means[0][0])
+        )
+        return CompareResult(
+            model="small",
+            model_version="1",
+            latent_space="codes",
+            predictions=(predict(first), predict(second)),
+            comparison=LatentComparison(differences=(difference,), distance=0.25, same_p_value=0.5),
+            class_names=CLASSES,
+            bundle_digest="b" * 64,
+            image_digests=("1" * 64, "2" * 64),
+        )
+
+    def traverse(self, request: TraverseRequest, budget: Budget) -> TraverseResult:
+        self._find(request.model)
+        self.traversed.append(request.parameters)
+        image = self._image(request.image)
+        values = np.linspace(0, 1, 2, dtype=np.float32)
+        traversal = Traversal(
+            factor=Factor(dimensions=(0, 1), label="light"),
+            dimension=1,
+            values=values,
+            images=np.stack([image, image]),
+            response=values,
+            encoded_value=0.5,
+        )
+        return TraverseResult(
+            model="small",
+            model_version="1",
+            latent_space="codes",
+            prediction=predict(image),
+            traversals=LatentTraversals(traversals=(traversal,), reconstruction=image, reconstruction_agrees=True),
+            class_names=CLASSES,
+            bundle_digest="b" * 64,
+            image_digest="1" * 64,
         )
 
     def hold_slow(self) -> threading.Event:

@@ -147,6 +147,27 @@ BAD_PARAMETERS = {
 }
 
 
+BAD_TRAVERSALS = {
+    "no model": ({"model": ""}, "INVALID_REQUEST", "model"),
+    "latent beyond the last": ({"dimension": [12]}, "PARAMETER_OUT_OF_RANGE", "dimension"),
+    "negative latent": ({"dimension": [-1]}, "PARAMETER_OUT_OF_RANGE", "dimension"),
+    "a latent twice": ({"dimension": [1, 2, 1]}, "PARAMETER_OUT_OF_RANGE", "dimension"),
+    "one step": ({"steps": 1}, "PARAMETER_OUT_OF_RANGE", "steps"),
+    "no steps": ({"steps": 0}, "PARAMETER_OUT_OF_RANGE", "steps"),
+    "endless steps": ({"steps": 2**31 - 1}, "PARAMETER_OUT_OF_RANGE", "steps"),
+    "too many images": (
+        {"latent_space": "morphing", "dimension": range(100), "steps": 100},
+        "PARAMETER_OUT_OF_RANGE",
+        "steps",
+    ),
+    "NaN low": ({"low": float("nan")}, "PARAMETER_OUT_OF_RANGE", "low"),
+    "infinite high": ({"high": float("inf")}, "PARAMETER_OUT_OF_RANGE", "high"),
+    "low above high": ({"low": 2.0, "high": 1.0}, "PARAMETER_OUT_OF_RANGE", "high"),
+    "unknown hold": ({"hold": 9}, "PARAMETER_OUT_OF_RANGE", "hold"),
+    "unknown space": ({"latent_space": "made-up"}, "PARAMETER_OUT_OF_RANGE", "latent_space"),
+}
+
+
 # ---- one server for all -----------------------------------------------------------------------------------------
 
 
@@ -176,10 +197,10 @@ def asked(**fields: object) -> explanation_service_pb2.ExplainRequest:
     return explanation_service_pb2.ExplainRequest(**({"model": "mnist", "image": whole} | fields))
 
 
-async def refused(stub, request) -> tuple[str, str, str]:
+async def refused(stub, request, method: str = "Explain") -> tuple[str, str, str]:
     """Code, reason and field; and that the next call is served."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await stub.Explain(request, timeout=60)
+        await getattr(stub, method)(request, timeout=60)
     answer = rpc_status.from_call(caught.value)
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     assert answer.details[0].Unpack(info)
@@ -198,6 +219,37 @@ async def test_a_bad_image(stub, name):
 async def test_a_bad_parameter(stub, name):
     fields, reason, field = BAD_PARAMETERS[name]
     assert await refused(stub, asked(**fields)) == ("INVALID_ARGUMENT", reason, field)
+
+
+@pytest.mark.parametrize("name", BAD_TRAVERSALS)
+async def test_a_bad_traversal(stub, name):
+    fields, reason, field = BAD_TRAVERSALS[name]
+    request = explanation_service_pb2.TraverseLatentsRequest(**({"model": "mnist", "image": one_pixel(1.0)} | fields))
+    assert await refused(stub, request, "TraverseLatents") == ("INVALID_ARGUMENT", reason, field)
+
+
+@pytest.mark.parametrize("name", BAD_IMAGES)
+async def test_a_bad_image_of_two_and_of_one(stub, name):
+    image, reason, field = BAD_IMAGES[name]
+    for place in ("image_a", "image_b"):
+        pair = {"image_a": one_pixel(1.0), "image_b": one_pixel(1.0), place: image}
+        request = explanation_service_pb2.CompareLatentsRequest(model="mnist", **pair)
+        blamed = field.replace("image", place, 1)
+        assert await refused(stub, request, "CompareLatents") == ("INVALID_ARGUMENT", reason, blamed)
+    request = explanation_service_pb2.TraverseLatentsRequest(model="mnist", image=image)
+    assert await refused(stub, request, "TraverseLatents") == ("INVALID_ARGUMENT", reason, field)
+
+
+async def test_a_bad_comparison(stub):
+    pair = {"image_a": one_pixel(1.0), "image_b": one_pixel(1.0)}
+    for fields, code, reason in (
+        ({"model": ""}, "INVALID_ARGUMENT", "INVALID_REQUEST"),
+        ({"model": "other"}, "NOT_FOUND", "MODEL_NOT_FOUND"),
+        ({"model_version": "99"}, "NOT_FOUND", "MODEL_NOT_FOUND"),
+        ({"latent_space": "made-up"}, "INVALID_ARGUMENT", "PARAMETER_OUT_OF_RANGE"),
+    ):
+        request = explanation_service_pb2.CompareLatentsRequest(**({"model": "mnist"} | pair | fields))
+        assert (await refused(stub, request, "CompareLatents"))[:2] == (code, reason)
 
 
 @pytest.mark.parametrize("fields", [{"model": "other"}, {"model_version": "99"}, {"model": "../mnist"}], ids=str)

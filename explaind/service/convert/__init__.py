@@ -4,6 +4,12 @@
 raises a typed error that names the field as the caller wrote it; ranges are checked where they are used.
 """
 
+from explaind.service.convert.latents import (
+    compare_request_from_proto,
+    compare_result_to_proto,
+    traverse_request_from_proto,
+    traverse_result_to_proto,
+)
 from explaind.service.convert.models import list_models_to_proto, model_to_proto
 from explaind.service.convert.parameters import (
     anomaly_parameters_from_proto,
@@ -30,6 +36,8 @@ __all__ = [
     "anomaly_parameters_from_proto",
     "anomaly_parameters_to_proto",
     "array_from_proto",
+    "compare_request_from_proto",
+    "compare_result_to_proto",
     "explanation_to_proto",
     "image_from_proto",
     "image_to_proto",
@@ -46,4 +54,6 @@ __all__ = [
     "score_size",
     "tensor_to_proto",
     "top_classes_from_proto",
+    "traverse_request_from_proto",
+    "traverse_result_to_proto",
 ]

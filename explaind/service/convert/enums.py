@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from explaind.errors import ParameterOutOfRange
+from explaind.explanations.latent_types import Hold
 from explaind.explanations.types import (
     Detector,
     ImportanceMeasure,
@@ -31,6 +32,7 @@ PROTO_ENUMS: dict[type[StrEnum], Any] = {
     Detector: explanation_pb2.Detector,
     PathMaskOutcome: explanation_pb2.PathMaskOutcome,
     LabelConfidence: explanation_pb2.LabelConfidence,
+    Hold: explanation_pb2.Hold,
 }
 
 

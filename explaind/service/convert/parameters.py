@@ -41,7 +41,7 @@ def ranking_parameters_from_proto(
         include_responses=message.include_responses,
         include_traversals=message.include_traversals,
         seed=message.seed,
-        **_given(message, "target_class"),
+        **given(message, "target_class"),
         **_named(message, field, method=RankingMethod, scope=RankingScope, measure=ImportanceMeasure),
     )
 
@@ -66,7 +66,7 @@ def anomaly_parameters_from_proto(
     return AnomalyScoreParameters(
         include_reconstruction=message.include_reconstruction,
         include_error_map=message.include_error_map,
-        **_given(message, "level"),
+        **given(message, "level"),
         **_named(message, field, detector=Detector),
     )
 
@@ -86,7 +86,7 @@ def path_mask_parameters_from_proto(
     return PathMaskParameters(
         seed=message.seed,
         include_path=message.include_path,
-        **_given(message, *PATH_MASK_OPTIONALS),
+        **given(message, *PATH_MASK_OPTIONALS),
         **_named(message, field, solver=Solver, interpolation=Interpolation),
     )
 
@@ -101,7 +101,7 @@ def path_mask_parameters_to_proto(parameters: PathMaskParameters) -> explanation
     )
 
 
-def _given(message: Message, *names: str) -> dict[str, Any]:
+def given(message: Message, *names: str) -> dict[str, Any]:
     """The optional fields that the caller set."""
     return {name: getattr(message, name) for name in names if message.HasField(name)}
 
