@@ -17,6 +17,7 @@ from explaind.v1.model_service_pb2_grpc import ModelServiceStub
 from explaind_client.async_feed import AsyncFeed
 from explaind_client.calls import EXPLAIN_TIMEOUT, MODELS_TIMEOUT, SCORE_TIMEOUT, STREAM_TIMEOUT, Caller
 from explaind_client.images import ImageLike, PixelArray
+from explaind_client.latents import Hold, compare_request, traverse_request
 from explaind_client.requests import (
     AnomalyScore,
     Ask,
@@ -128,6 +129,58 @@ class AsyncClient(Caller):
         )
         with self._call(timeout, request_id) as metadata:
             return await self._explanations.ScoreAnomalies(request, timeout=timeout, metadata=metadata)
+
+    async def compare_latents(
+        self,
+        image_a: ImageLike,
+        image_b: ImageLike,
+        *,
+        model: str,
+        version: str = "",
+        latent_space: str = "",
+        resize: bool = False,
+        timeout: float = EXPLAIN_TIMEOUT,
+        request_id: str = "",
+    ) -> service_pb.CompareLatentsResponse:
+        """As `Client.compare_latents`."""
+        request = await asyncio.to_thread(
+            compare_request, image_a, image_b, model=model, version=version, latent_space=latent_space, resize=resize
+        )
+        with self._call(timeout, request_id) as metadata:
+            return await self._explanations.CompareLatents(request, timeout=timeout, metadata=metadata)
+
+    async def traverse_latents(
+        self,
+        image: ImageLike,
+        *,
+        model: str,
+        version: str = "",
+        latent_space: str = "",
+        dimensions: Sequence[int] = (),
+        low: float | None = None,
+        high: float | None = None,
+        steps: int | None = None,
+        hold: Hold = "encoded",
+        resize: bool = False,
+        timeout: float = EXPLAIN_TIMEOUT,
+        request_id: str = "",
+    ) -> service_pb.TraverseLatentsResponse:
+        """As `Client.traverse_latents`."""
+        request = await asyncio.to_thread(
+            traverse_request,
+            image,
+            model=model,
+            version=version,
+            latent_space=latent_space,
+            dimensions=dimensions,
+            low=low,
+            high=high,
+            steps=steps,
+            hold=hold,
+            resize=resize,
+        )
+        with self._call(timeout, request_id) as metadata:
+            return await self._explanations.TraverseLatents(request, timeout=timeout, metadata=metadata)
 
     async def list_models(
         self, *, timeout: float = MODELS_TIMEOUT, request_id: str = ""

@@ -16,6 +16,7 @@ from explaind.v1.model_service_pb2_grpc import ModelServiceStub
 from explaind_client.calls import EXPLAIN_TIMEOUT, MODELS_TIMEOUT, SCORE_TIMEOUT, STREAM_TIMEOUT, Caller
 from explaind_client.feed import Feed
 from explaind_client.images import ImageLike, PixelArray
+from explaind_client.latents import Hold, compare_request, traverse_request
 from explaind_client.requests import (
     AnomalyScore,
     Ask,
@@ -146,6 +147,71 @@ class Client(Caller):
         request = score_request(images, model=model, version=version, resize=resize, parameters=parameters)
         with self._call(timeout, request_id) as metadata:
             return self._explanations.ScoreAnomalies(request, timeout=timeout, metadata=metadata)
+
+    def compare_latents(
+        self,
+        image_a: ImageLike,
+        image_b: ImageLike,
+        *,
+        model: str,
+        version: str = "",
+        latent_space: str = "",
+        resize: bool = False,
+        timeout: float = EXPLAIN_TIMEOUT,
+        request_id: str = "",
+    ) -> service_pb.CompareLatentsResponse:
+        """What tells two images apart, factor by factor, the most remarkable difference first.
+
+        `z_score` is positive where the second image has more. `same_p_value` is the chance that two random images lie
+        as near each other as these.
+
+        >>> answer = client.compare_latents("a.png", "b.png", model="mnist")
+        >>> print(answer.differences[0].label, answer.differences[0].z_score, answer.same_p_value)
+        """
+        request = compare_request(
+            image_a, image_b, model=model, version=version, latent_space=latent_space, resize=resize
+        )
+        with self._call(timeout, request_id) as metadata:
+            return self._explanations.CompareLatents(request, timeout=timeout, metadata=metadata)
+
+    def traverse_latents(
+        self,
+        image: ImageLike,
+        *,
+        model: str,
+        version: str = "",
+        latent_space: str = "",
+        dimensions: Sequence[int] = (),
+        low: float | None = None,
+        high: float | None = None,
+        steps: int | None = None,
+        hold: Hold = "encoded",
+        resize: bool = False,
+        timeout: float = EXPLAIN_TIMEOUT,
+        request_id: str = "",
+    ) -> service_pb.TraverseLatentsResponse:
+        """What an image becomes, and how likely its class remains, as single latents are moved.
+
+        dimensions: the latents to move; every used one where none is named. low, high, steps: their values (−3 to 3 in
+        10 steps). hold: the others at the image's own code, or at 0.
+
+        >>> answer = client.traverse_latents("digit.png", model="mnist", dimensions=[9], steps=5)
+        >>> strip = to_array(answer.traversals[0].images)  # 5×1×28×28
+        """
+        request = traverse_request(
+            image,
+            model=model,
+            version=version,
+            latent_space=latent_space,
+            dimensions=dimensions,
+            low=low,
+            high=high,
+            steps=steps,
+            hold=hold,
+            resize=resize,
+        )
+        with self._call(timeout, request_id) as metadata:
+            return self._explanations.TraverseLatents(request, timeout=timeout, metadata=metadata)
 
     def list_models(
         self, *, timeout: float = MODELS_TIMEOUT, request_id: str = ""

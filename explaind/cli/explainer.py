@@ -27,6 +27,7 @@ from explaind.v1 import model_service_pb2 as model_pb
 from explaind_client import Ask, Client, ImageLike, StreamItem
 from explaind_client.errors import ExplaindError as ClientError
 from explaind_client.errors import from_status
+from explaind_client.latents import compare_request, traverse_request
 from explaind_client.requests import score_request
 
 T = TypeVar("T")
@@ -83,6 +84,28 @@ class LocalExplainer:
     ) -> service_pb.ScoreAnomaliesResponse:
         message = score_request(images, model=model, version=version, resize=resize, parameters=parameters)
         return _translated(lambda: self._score(message))
+
+    def compare_latents(
+        self, image_a: ImageLike, image_b: ImageLike, *, timeout: float = 30.0, **asked: Any
+    ) -> service_pb.CompareLatentsResponse:
+        """asked: as `Client.compare_latents`."""
+        message = compare_request(image_a, image_b, **asked)
+        return _translated(
+            lambda: convert.compare_result_to_proto(
+                self._engine.compare(convert.compare_request_from_proto(message), _budget(timeout))
+            )
+        )
+
+    def traverse_latents(
+        self, image: ImageLike, *, timeout: float = 30.0, **asked: Any
+    ) -> service_pb.TraverseLatentsResponse:
+        """asked: as `Client.traverse_latents`."""
+        message = traverse_request(image, **asked)
+        return _translated(
+            lambda: convert.traverse_result_to_proto(
+                self._engine.traverse(convert.traverse_request_from_proto(message), _budget(timeout))
+            )
+        )
 
     def list_models(self) -> tuple[model_pb.ModelSummary, ...]:
         return tuple(convert.list_models_to_proto(self._engine.list_models()).models)

@@ -110,6 +110,27 @@ class StandIn(service_grpc.ExplanationServiceServicer, model_grpc.ModelServiceSe
             **losses,
         )
 
+    def CompareLatents(  # noqa: N802
+        self, request: service_pb.CompareLatentsRequest, context: Any
+    ) -> service_pb.CompareLatentsResponse:
+        self._begin(request, context)
+        self._refuse_unreadable(context, request.image_a.encoded, request.image_b.encoded)
+        difference = pb.LatentDifference(dimensions=[1], label="width", z_score=-2.5)
+        return service_pb.CompareLatentsResponse(model=request.model, differences=[difference], same_p_value=0.25)
+
+    def TraverseLatents(  # noqa: N802
+        self, request: service_pb.TraverseLatentsRequest, context: Any
+    ) -> service_pb.TraverseLatentsResponse:
+        self._begin(request, context)
+        self._refuse_unreadable(context, request.image.encoded)
+        traversals = [pb.Traversal(dimensions=[d], dimension=d, label=f"z{d}") for d in request.dimension]
+        return service_pb.TraverseLatentsResponse(model=request.model, traversals=traversals)
+
+    def _refuse_unreadable(self, context: Any, *images: bytes) -> None:
+        for image in images:
+            if (error := self._error(image)) is not None:
+                self._fail(context, error)
+
     def ListModels(self, request: Any, context: Any) -> model_pb.ListModelsResponse:  # noqa: N802
         self._begin(request, context)
         return model_pb.ListModelsResponse(models=[model_pb.ModelSummary(name="digits", versions=["1", "2"])])

@@ -19,10 +19,14 @@ async def test_every_call_answers(address: str, stand_in: StandIn) -> None:
         assert answer.prediction.class_index == 3
         scores = await client.score_anomalies([picture(4), b"junk"], model="digits")
         assert list(scores.class_indices) == [4, -1]
+        compared = await client.compare_latents(picture(1), picture(2), model="digits")
+        assert compared.differences[0].z_score == -2.5
+        walked = await client.traverse_latents(picture(1), model="digits", dimensions=[4])
+        assert walked.traversals[0].label == "z4"
         assert (await client.list_models())[0].name == "digits"
         assert (await client.get_model("digits")).version == "2"
     assert all(0 < remaining < 61 for remaining in stand_in.remaining)
-    assert len(set(stand_in.request_ids)) == 4
+    assert len(set(stand_in.request_ids)) == 6
 
 
 async def test_lost_calls_are_repeated_under_one_request_id(address: str, stand_in: StandIn) -> None:

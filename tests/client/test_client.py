@@ -10,7 +10,7 @@ import pytest
 
 from explaind.v1 import explanation_pb2 as pb
 from explaind_client import Ask, Client, PathMaskParameters
-from explaind_client.errors import ImageUndecodable, InvalidRequest, ServerUnreachable
+from explaind_client.errors import ImageUndecodable, InvalidRequest, ParameterOutOfRange, ServerUnreachable
 from tests.client.stand_in import BUSY, StandIn, picture
 
 
@@ -28,9 +28,11 @@ def test_every_call_has_a_deadline_and_a_request_id(client: Client, stand_in: St
     client.score_anomalies([picture(1)], model="digits")
     client.list_models()
     client.get_model("digits")
+    client.compare_latents(picture(1), picture(2), model="digits")
+    client.traverse_latents(picture(1), model="digits")
     list(client.stream([("a", picture(1))], ask=Ask(model="digits")))
     assert all(0 < remaining < 601 for remaining in stand_in.remaining)
-    assert len(set(stand_in.request_ids)) == 5 and all(stand_in.request_ids)
+    assert len(set(stand_in.request_ids)) == 7 and all(stand_in.request_ids)
 
 
 def test_the_callers_request_id_is_kept(client: Client, stand_in: StandIn) -> None:
@@ -55,6 +57,41 @@ def test_scores_of_an_array(client: Client, stand_in: StandIn) -> None:
     assert len(answer.class_indices) == 3
     assert list(stand_in.requests[-1].batch.shape) == [3, 1, 28, 28]
     assert stand_in.requests[-1].resize
+
+
+def test_two_images_are_compared(client: Client, stand_in: StandIn) -> None:
+    answer = client.compare_latents(picture(1), picture(2), model="digits", version="2", latent_space="codes")
+    assert (answer.differences[0].label, answer.same_p_value) == ("width", 0.25)
+    assert stand_in.asked == [picture(1), picture(2)]
+    request = stand_in.requests[-1]
+    assert (request.model, request.model_version, request.latent_space) == ("digits", "2", "codes")
+    client.compare_latents(np.zeros((2, 2), np.uint8), picture(2), model="digits", resize=True)
+    assert stand_in.requests[-1].image_a.resize and stand_in.requests[-1].image_b.resize
+
+
+def test_latents_are_traversed(client: Client, stand_in: StandIn) -> None:
+    answer = client.traverse_latents(picture(1), model="digits", dimensions=[3, 1], low=0.0, steps=5, hold="zero")
+    assert [traversal.dimension for traversal in answer.traversals] == [3, 1]
+    request = stand_in.requests[-1]
+    assert (request.low, request.steps, request.hold) == (0.0, 5, pb.HOLD_ZERO)
+    assert request.HasField("low") and not request.HasField("high")
+    client.traverse_latents(picture(1), model="digits")
+    assert not stand_in.requests[-1].dimension and not stand_in.requests[-1].HasField("steps")
+
+
+def test_a_hold_that_there_is_not_is_named(client: Client, stand_in: StandIn) -> None:
+    with pytest.raises(ParameterOutOfRange, match="encoded or zero") as caught:
+        client.traverse_latents(picture(1), model="digits", hold="mean")  # type: ignore[arg-type]
+    assert caught.value.field == "hold" and not stand_in.requests
+
+
+def test_a_bad_image_of_two_is_typed(client: Client, stand_in: StandIn, tmp_path: Path) -> None:
+    with pytest.raises(ImageUndecodable):
+        client.compare_latents(picture(1), b"junk", model="digits")
+    with pytest.raises(ImageUndecodable):
+        client.compare_latents(picture(1), tmp_path / "missing.png", model="digits")
+    with pytest.raises(ImageUndecodable):
+        client.traverse_latents(b"junk", model="digits")
 
 
 def test_stream_answers_every_item_and_errors_by_themselves(client: Client, stand_in: StandIn, tmp_path: Path) -> None:
