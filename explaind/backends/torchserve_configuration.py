@@ -64,7 +64,7 @@ def require_free(host: str, ports: Ports) -> None:
             try:
                 probe.bind((host, port))
             except (OSError, OverflowError) as exc:
-                raise LaunchFailed(f"TorchServe cannot listen on {host}:{port} ({exc}); choose another port.") from exc
+                raise LaunchFailed(f"TorchServe cannot listen on {host}:{port} ({exc}); choose another.") from exc
 
 
 def fill(folder: Path, host: str, ports: Ports, archives: Sequence[Path]) -> None:

@@ -14,7 +14,10 @@ from pathlib import Path
 
 from explaind.backends.torchserve_configuration import Ports, require_free
 from explaind.backends.torchserve_launcher import TorchServe
-from explaind.errors import ConfigurationError
+from explaind.errors import ConfigurationError, LaunchFailed
+
+_HIGHEST_PORT = 65533
+"""The last one that leaves room for the two after it."""
 
 
 def main() -> int:
@@ -27,7 +30,7 @@ def main() -> int:
     ports = Ports(http, http + 1, http + 2, grpc, grpc + 1)
     try:
         require_free(arguments.host, ports)
-        bundles = sorted({path.parent for path in arguments.model_store.glob("*/*/*.mar")})
+        bundles = _bundles(arguments.model_store)
         with TorchServe.launch(bundles, host=arguments.host, ports=ports) as server:
             print(f"TorchServe is ready on {server.grpc_address}", flush=True)  # noqa: T201
             while server.alive and not stopping.wait(0.5):
@@ -38,12 +41,31 @@ def main() -> int:
     return 0 if stopping.is_set() else 1
 
 
+def _bundles(model_store: Path) -> list[Path]:
+    found = sorted({path.parent for path in model_store.glob("*/*/*.mar")})
+    if not found:
+        raise LaunchFailed(f"{model_store} holds no TorchServe archives (.mar); name another with --model-store.")
+    return found
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{port} is not from 1 to {_HIGHEST_PORT}")
+    return port
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="explaind.backends.torchserve_daemon", description=main.__doc__)
+    parser = argparse.ArgumentParser(
+        prog="explaind.backends.torchserve_daemon",
+        description="TorchServe for all bundles of a model store, until SIGTERM or SIGINT.",
+        epilog="Example: python -m explaind.backends.torchserve_daemon --model-store model_store",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
     parser.add_argument("--model-store", type=Path, default=Path("model_store"), help="folder of bundles")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 in a container")
-    parser.add_argument("--grpc-port", type=int, default=7070, help="inference; management is the next one")
-    parser.add_argument("--http-port", type=int, default=8080, help="inference; then management and metrics")
+    parser.add_argument("--grpc-port", type=_port, default=7070, help="inference; management is the next one")
+    parser.add_argument("--http-port", type=_port, default=8080, help="inference; then management and metrics")
     return parser
 
 

@@ -75,4 +75,12 @@ def test_an_empty_model_store_is_said(tmp_path: Path) -> None:
     with _run(tmp_path, _three_in_a_row(), _three_in_a_row()) as daemon:
         _, errors = daemon.communicate(timeout=30)
     assert daemon.returncode == 1
-    assert "at least one bundle" in errors
+    assert str(tmp_path) in errors and "--model-store" in errors
+
+
+@pytest.mark.parametrize("port", [0, -5, 65534, 99999])
+def test_a_port_that_cannot_be_is_wrong_usage(tmp_path: Path, port: int) -> None:
+    with _run(tmp_path, port, _three_in_a_row()) as daemon:
+        _, errors = daemon.communicate(timeout=30)
+    assert daemon.returncode == 2
+    assert f"--http-port: {port} is not from 1 to 65533" in errors
