@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from explaind.cli import shared_options as shared
 from explaind.cli.options import extra
 
 if TYPE_CHECKING:
@@ -17,14 +18,12 @@ if TYPE_CHECKING:
 
 
 def explain(
-    image: Path = typer.Argument(help="PNG, JPEG or WebP.", exists=True, dir_okay=False, readable=True),
-    model: str = typer.Option("", show_default="the only one", help="Which model."),
-    version: str = typer.Option("", show_default="the highest", help="Its version."),
-    server: str = typer.Option("", help="host:port of a daemon; without it the work is done in this process."),
-    model_store: Path | None = typer.Option(
-        None, show_default="model_store", help="Folder of bundles, where there is no --server."
-    ),
-    backend: str | None = typer.Option(None, show_default="onnx", help="onnx or torch, where there is no --server."),
+    image: shared.ImageFile,
+    model: shared.ModelName = "",
+    version: shared.Version = "",
+    server: shared.Server = "",
+    model_store: shared.ModelStore = None,
+    backend: shared.Backend = None,
     ranking: bool = typer.Option(True, help="Rank the latent factors."),
     anomaly: bool = typer.Option(True, help="Score how unusual the image is."),
     path_mask: bool = typer.Option(True, help="Show which pixels decide for this class rather than the runner-up."),
@@ -45,15 +44,16 @@ def explain(
         None, show_default="the runner-up", help="Index of the class to tell it from."
     ),
     seed: int = typer.Option(0, help="The same seed gives the same answer."),
-    resize: bool = typer.Option(False, "--resize", help="Bring a wrong size to the model's."),
-    timeout: float = typer.Option(120.0, min=0.01, help="Seconds to wait for the answer."),
-    json: bool = typer.Option(False, "--json", help="Print the whole answer as JSON."),
-    figure: Path | None = typer.Option(None, help="Draw the answer into this PNG."),
+    resize: shared.Resize = False,
+    timeout: shared.Timeout = 120.0,
+    json: shared.Json = False,
+    figure: shared.FigureFile = None,
 ) -> None:
     """Explain one image: what it is, what speaks for that, and whether it is a usual image at all."""
     with extra("server"):
         from explaind.cli import asking
         from explaind.cli.explainer import answering, chosen_model
+        from explaind.cli.tables import print_answer, print_json
         from explaind_client import Ask
     pictures = figure is not None
     asked = {
@@ -67,7 +67,7 @@ def explain(
         supported = {name: value for name, value in asked.items() if name in described.explanations}
         ask = Ask(model=described.name, version=described.version, resize=resize, **supported)  # type: ignore[arg-type]
         response = _answer(explainer, image, ask, timeout)
-    _show(response, json=json)
+    print_json(response) if json else print_answer(response)
     if figure is not None:
         _draw(response, image, described, figure)
         typer.echo(f"The figure is {figure}.", err=json)
@@ -84,17 +84,6 @@ def _answer(explainer: Explainer, image: Path, ask: Ask, timeout: float) -> Expl
         path_mask=ask.path_mask,
         resize=ask.resize,
     )
-
-
-def _show(response: ExplainResponse, *, json: bool) -> None:
-    if json:
-        from google.protobuf.json_format import MessageToJson
-
-        typer.echo(MessageToJson(response, preserving_proto_field_name=True))
-        return
-    from explaind.cli.tables import print_answer
-
-    print_answer(response)
 
 
 def _draw(response: ExplainResponse, image: Path, described: Model, figure: Path) -> None:

@@ -22,7 +22,11 @@ Section = tuple[float, Callable[[Canvas, float], None]]
 
 def write_figure(response: service_pb.ExplainResponse, image: Pixels, path: Path) -> None:
     """Writes `draw(response, image)` as PNG. Raises ConfigurationError where `path` cannot be written."""
-    canvas = draw(response, image)
+    save(draw(response, image), path)
+
+
+def save(canvas: Canvas, path: Path) -> None:
+    """Writes a figure as PNG. Raises ConfigurationError where `path` cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         canvas.save(path)

@@ -6,6 +6,7 @@ import numpy as np
 
 from explaind.cli import figure_words as words
 from explaind.cli.figure_canvas import BLUE, FAINT, INK, MARGIN, RED, SOFT, Canvas
+from explaind.cli.figure_strip import Strip, draw_label
 from explaind.v1 import explanation_pb2 as pb
 from explaind.v1 import explanation_service_pb2 as service_pb
 from explaind_client import to_array
@@ -52,7 +53,7 @@ def _draw_scale(canvas: Canvas, y: float) -> None:
 
 def _draw_latent(canvas: Canvas, y: float, latent: pb.RankedLatent, target: str, share: float) -> None:
     color = RED if latent.direction > 0 else BLUE if latent.direction < 0 else SOFT
-    below = _draw_label(canvas, y, latent.label)
+    below = draw_label(canvas, y, latent.label, LABEL_WIDTH - 12)
     canvas.text(MARGIN, below, _direction(latent, target), 13, color)
     canvas.box(MARGIN + LABEL_WIDTH, y + 14, BAR_WIDTH, 16, FAINT)
     canvas.box(MARGIN + LABEL_WIDTH, y + 14, max(share * BAR_WIDTH, 1), 16, color)
@@ -63,18 +64,10 @@ def _draw_latent(canvas: Canvas, y: float, latent: pb.RankedLatent, target: str,
 
 def _draw_strip(canvas: Canvas, y: float, latent: pb.RankedLatent) -> None:
     images = np.asarray(to_array(latent.traversal), dtype=np.float32)
-    pitch = (LATENTS_WIDTH - STRIP_X) / len(images)
-    size = pitch - 4
-    for place, picture in enumerate(images):
-        x = MARGIN + STRIP_X + place * pitch + 2
-        canvas.image(x, y, size, picture)
-        if place < len(latent.response):
-            canvas.box(x, y + size + 3, size, 5, FAINT)
-            canvas.box(x, y + size + 3, max(size * latent.response[place], 0.5), 5, SOFT)
+    strip = Strip(MARGIN + STRIP_X, y, LATENTS_WIDTH - STRIP_X, images, -REACH, REACH)
+    below = strip.draw(canvas, latent.response)
     if latent.latent_values:
-        fraction = (np.clip(latent.latent_values[0], -REACH, REACH) + REACH) / (2 * REACH)
-        x = MARGIN + STRIP_X + pitch / 2 + fraction * (LATENTS_WIDTH - STRIP_X - pitch)
-        canvas.text(x, y + size + 9, "▲", 12, INK, ha="center")
+        canvas.text(strip.position(latent.latent_values[0]), below, "▲", 12, INK, ha="center")
 
 
 def _direction(latent: pb.RankedLatent, target: str) -> str:
@@ -83,27 +76,3 @@ def _direction(latent: pb.RankedLatent, target: str) -> str:
     if latent.direction == 0:
         return "either way"
     return f"more: likelier {target}" if latent.direction > 0 else f"more: less likely {target}"
-
-
-def _draw_label(canvas: Canvas, y: float, label: str) -> float:
-    """One line, or two smaller ones; returns the y below."""
-    width = LABEL_WIDTH - 12
-    fitting = next((size for size in (17, 16, 15) if canvas.measure(label, size) <= width), 0)
-    if fitting:
-        canvas.text(MARGIN, y + 10, label, fitting, INK)
-        return y + 35
-    first, rest = _cut(canvas, label, 15, width)
-    canvas.text(MARGIN, y + 3, first, 15, INK)
-    second, beyond = _cut(canvas, rest, 15, width)
-    canvas.text(MARGIN, y + 22, second + ("…" if beyond else ""), 15, INK)
-    return y + 44
-
-
-def _cut(canvas: Canvas, text: str, size: float, width: float) -> tuple[str, str]:
-    """(as many words as fit, the rest); a word that is too long by itself is broken."""
-    words_ = text.split()
-    count = next((n for n in range(len(words_), 0, -1) if canvas.measure(" ".join(words_[:n]), size) <= width), 0)
-    if count or not words_:
-        return " ".join(words_[:count]), " ".join(words_[count:])
-    length = next(n for n in range(len(text), 0, -1) if n == 1 or canvas.measure(text[:n], size) <= width)
-    return text[:length], text[length:]

@@ -32,17 +32,39 @@ def title(response: service_pb.ExplainResponse) -> str:
 
 def subtitle(response: service_pb.ExplainResponse) -> str:
     warning = " An unusual image: trust neither too far." if response.anomaly_score.anomalous else ""
-    return _reading(response) + warning
+    return reading(response.model, response.prediction) + warning
 
 
-def _reading(response: service_pb.ExplainResponse) -> str:
-    scores = response.prediction.scores
-    words = f"{response.model} reads this image as {response.prediction.class_name}, {percent(scores, 0)} sure"
+def reading(model: str, prediction: pb.Prediction) -> str:
+    """What the classifier says of an image, and what comes next."""
+    scores = prediction.scores
+    words = f"{model} reads this image as {prediction.class_name}, {percent(scores, 0)} sure"
     return f"{words}; next comes {scores[1].class_name}, {percent(scores, 1)}." if len(scores) > 1 else f"{words}."
 
 
+def pair_reading(response: service_pb.CompareLatentsResponse) -> str:
+    """What the classifier says of two images."""
+    first, second = (
+        f"{prediction.class_name}, {percent(prediction.scores, 0)} sure"
+        for prediction in (response.prediction_a, response.prediction_b)
+    )
+    return f"{response.model} reads A as {first}, and B as {second}."
+
+
+def nearness(same_p_value: float) -> str:
+    """«nearer to each other than 97.0 % of random pairs»."""
+    if same_p_value <= 0.5:
+        return f"nearer to each other than {share(1 - same_p_value)} of random pairs"
+    return f"farther apart than {share(same_p_value)} of random pairs"
+
+
 def percent(scores: object, place: int) -> str:
-    probability = scores[place].probability  # type: ignore[index]
+    """Of the score at `place`."""
+    return share(scores[place].probability)  # type: ignore[index]
+
+
+def share(probability: float) -> str:
+    """«97.3 %»; never 0 or 100 by rounding."""
     if 0 < probability < 0.0005:
         return "under 0.1 %"
     if 0.9995 <= probability < 1:

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from explaind import __version__
 from explaind.cli.batch import batch
+from explaind.cli.compare import compare
 from explaind.cli.demo import demo
 from explaind.cli.evaluate import evaluate
 from explaind.cli.explain import explain
@@ -18,6 +19,7 @@ from explaind.cli.models import models
 from explaind.cli.serve import serve
 from explaind.cli.serve_help import ServeCommand
 from explaind.cli.train import train
+from explaind.cli.traverse import traverse
 from explaind.errors import ExplaindError
 
 
@@ -62,6 +64,8 @@ def options(
 EXAMPLES: Mapping[Callable[..., None], str] = {
     demo: "explaind demo",
     explain: "explaind explain digit.png --figure out.png",
+    compare: "explaind compare a.png b.png --figure out.png",
+    traverse: "explaind traverse digit.png --dimension 1 --dimension 9 --figure out.png",
     serve: "explaind serve --port 50051 --model-store model_store",
     models: "explaind models --server localhost:50051",
     batch: "explaind batch photos/ scores.parquet --model mnist --engine local",

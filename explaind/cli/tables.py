@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import typer
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +28,10 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
         table.add_row(*row)
     console = Console()
     (console if console.is_terminal else Console(width=UNBOUND)).print(table)
+
+
+def print_json(message: Message) -> None:
+    typer.echo(MessageToJson(message, preserving_proto_field_name=True))
 
 
 def print_answer(response: service_pb.ExplainResponse) -> None:

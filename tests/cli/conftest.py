@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
+from explaind.cli.figure_canvas import WIDTH, Canvas
 from explaind.cli.main import app
 from explaind.settings import Settings
 from tests.served import serving
@@ -70,3 +72,13 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
 def width_of(path: Path) -> int:
     with Image.open(path) as image:
         return image.width
+
+
+def assert_legible(canvas: Canvas) -> None:
+    """No text leaves the sheet or lies over another."""
+    boxes = canvas.text_boxes()
+    for text, (left, bottom, right, top) in boxes.items():
+        assert left >= 0 and bottom >= 0 and right <= WIDTH and top <= canvas.height, text
+    for (one, a), (other, b) in combinations(boxes.items(), 2):
+        apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] + 1 or b[3] <= a[1] + 1
+        assert apart, (one, other)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,12 @@ import pytest
 from PIL import Image
 
 from explaind.cli import demo_run, figure
-from explaind.cli.figure_canvas import WIDTH, Canvas
+from explaind.cli.figure_canvas import WIDTH
 from explaind.errors import ConfigurationError
 from explaind.v1 import explanation_pb2 as pb
 from explaind.v1 import explanation_service_pb2 as service_pb
 from explaind_client import AnomalyScoreParameters, Client, LatentRankingParameters, PathMaskParameters, to_tensor
-from tests.cli.conftest import width_of
+from tests.cli.conftest import assert_legible, width_of
 
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.float32]]
 
@@ -47,21 +46,11 @@ def explained(explain: Callable[[str], Explained]) -> Explained:
     return explain("digit_7.png")
 
 
-def _assert_legible(canvas: Canvas) -> None:
-    """No text leaves the sheet or lies over another."""
-    boxes = canvas.text_boxes()
-    for text, (left, bottom, right, top) in boxes.items():
-        assert left >= 0 and bottom >= 0 and right <= WIDTH and top <= canvas.height, text
-    for (one, a), (other, b) in combinations(boxes.items(), 2):
-        apart = a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] + 1 or b[3] <= a[1] + 1
-        assert apart, (one, other)
-
-
 @pytest.mark.parametrize("name", demo_run.IMAGES)
 def test_everything_is_legible(explain: Callable[[str], Explained], name: str) -> None:
     response, image = explain(name)
     canvas = figure.draw(response, image)
-    _assert_legible(canvas)
+    assert_legible(canvas)
     said = " ".join(canvas.text_boxes())
     mask = response.path_mask
     assert f"{mask.self_class}, not {mask.other_class}" in said
@@ -77,7 +66,7 @@ def test_parts_may_be_missing(explained: Explained, dropped: tuple[str, ...]) ->
         partial.ClearField(name)  # type: ignore[arg-type]
     canvas = figure.draw(partial, image)
     assert canvas.height < figure.draw(response, image).height or dropped == ("anomaly_score",)
-    _assert_legible(canvas)
+    assert_legible(canvas)
 
 
 @pytest.mark.parametrize("outcome", [pb.PATH_MASK_OUTCOME_NO_MORPH_FOUND, pb.PATH_MASK_OUTCOME_NO_CHANGE])
@@ -88,7 +77,7 @@ def test_a_mask_that_was_not_found_gives_its_reason(explained: Explained, outcom
     partial.path_mask.reason = "No code near this image decodes to its own two likeliest classes, so there is no start."
     partial.path_mask.ClearField("path")
     canvas = figure.draw(partial, image)
-    _assert_legible(canvas)
+    assert_legible(canvas)
     assert any("No code near" in text for text in canvas.text_boxes())
 
 
@@ -99,7 +88,7 @@ def test_long_names_are_cut_and_marks_are_not_mathematics(
     named = service_pb.ExplainResponse.FromString(response.SerializeToString())
     for latent in named.latent_ranking.latents:
         latent.label = f"thickness of the $lower$ right stroke {latent.dimensions[0]}"
-    _assert_legible(figure.draw(named, image))
+    assert_legible(figure.draw(named, image))
 
 
 def test_colour_images_are_drawn(explained: Explained) -> None:
@@ -108,7 +97,7 @@ def test_colour_images_are_drawn(explained: Explained) -> None:
     three = to_tensor(np.repeat(image, 3, axis=0))
     coloured.path_mask.other_image.CopyFrom(three)
     coloured.anomaly_score.reconstruction.CopyFrom(three)
-    _assert_legible(figure.draw(coloured, np.repeat(image, 3, axis=0)))
+    assert_legible(figure.draw(coloured, np.repeat(image, 3, axis=0)))
 
 
 def test_the_same_answer_makes_the_same_file(explained: Explained, tmp_path: Path) -> None:
