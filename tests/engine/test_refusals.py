@@ -14,7 +14,7 @@ from explaind.engine import Engine
 from explaind.errors import ExplanationUnsupported, ModelNotFound, ParameterOutOfRange
 from explaind.explanations.budget import Budget
 from explaind.explanations.types import AnomalyScoreParameters, LatentRankingParameters, PathMaskParameters, Reference
-from explaind.requests import ExplanationRequest, ImageInput, ScoreRequest
+from explaind.requests import CompareRequest, ExplanationRequest, ImageInput, ScoreRequest, TraverseRequest
 
 RANKING, SCORE, MASK = LatentRankingParameters(), AnomalyScoreParameters(), PathMaskParameters()
 
@@ -96,4 +96,8 @@ def test_a_bundle_with_forward_graphs_alone_predicts(
         assert caught.value.metadata["offered"] == "prediction"
     with pytest.raises(ExplanationUnsupported):
         engine.score(ScoreRequest(model="mnist", images=(digit,)), Budget())
+    with pytest.raises(ExplanationUnsupported):
+        engine.compare(CompareRequest(model="mnist", image_a=digit, image_b=digit), Budget())
+    with pytest.raises(ExplanationUnsupported):
+        engine.traverse(TraverseRequest(model="mnist", image=digit), Budget())
     assert engine.describe("mnist").calibrations == ()
