@@ -17,7 +17,8 @@ from explaind.backends.networks import WEIGHTS
 from explaind.errors import BackendUnavailable, BundleInvalid
 from explaind.explanations.models import FloatArray
 
-# Since 1.29 onnxruntime reports sessions and model hashes to its maker unless it is told not to before it is loaded.
+# onnxruntime has telemetry that is on unless this says otherwise before it is loaded (1.31 writes a device id at import).
+# A daemon must not call home.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as foreign

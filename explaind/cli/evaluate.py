@@ -20,7 +20,7 @@ def evaluate(
 ) -> None:
     """Measure a bundle on its test set, write evaluation.json beside the recipe, and fail where a bar is missed."""
     settings = settings_from(data=data, training_runs=training_runs)
-    with extra("dev"):
+    with extra("all"):
         from explaind.training.evaluation import evaluate as evaluation
     result = evaluation.evaluate(
         bundle,
