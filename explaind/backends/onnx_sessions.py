@@ -17,8 +17,8 @@ from explaind.backends.networks import WEIGHTS
 from explaind.errors import BackendUnavailable, BundleInvalid
 from explaind.explanations.models import FloatArray
 
-# onnxruntime has telemetry that is on unless this says otherwise before it is loaded (1.31 writes a device id at import).
-# A daemon must not call home.
+# onnxruntime's telemetry is on unless this says otherwise before it is loaded (1.31 writes a device id at import); a
+# daemon must not call home.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as foreign
