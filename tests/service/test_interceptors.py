@@ -60,7 +60,8 @@ async def test_every_end_is_counted_once(start, small_engine, request_for, until
         await running.explain()
     running.engine.failure, running.engine.seconds = None, 60.0
     with pytest.raises(grpc.aio.AioRpcError):
-        await running.explain(timeout=0.1)
+        await running.explain(timeout=0.5)
+    await until(lambda: in_flight(running) == 0)  # the caller knows of its deadline before the server does
     call = running.explanations.Explain(request_for(), timeout=60)
     await until(lambda: in_flight(running) == 1)
     call.cancel()
