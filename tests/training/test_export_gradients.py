@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from explaind.backends.torch_networks import build
+from explaind.backends.torch_networks import build, fold_batch_norm
 from explaind.training import onnx_files
+from explaind.training.architectures import AUTOENCODERS, CLASSIFIERS, Layers
 from explaind.training.gradient_graphs import Function, morph_gradient, probability_gradient, trace
 
 Arrays = list[np.ndarray[Any, Any]]
@@ -98,3 +99,34 @@ def test_weights_that_still_learn_are_refused() -> None:
 
     with pytest.raises(NotImplementedError, match="frozen"):
         trace(by_weights, (torch.rand(3, 1, 7, 7),), (classifier,))
+
+
+def test_a_whole_pooled_classifier_and_an_upsampling_decoder() -> None:
+    """[PM]'s CIFAR-10 networks, folded: max_pool backwards in one, upsample in the other."""
+    torch.manual_seed(3)
+    table, space = CLASSIFIERS["pm_cifar10_classifier"], AUTOENCODERS["pm_cifar10_vae"]
+    classifier = _served(table.layers, table.image_shape)
+    decoder = _served(space.decoder, (space.latents,))
+    images, codes, weights = torch.rand(4, 3, 32, 32), torch.randn(4, space.latents), torch.randn(4, 10)
+    for function, frozen, inputs in (
+        (probability_gradient(classifier), (classifier,), (images, weights)),
+        (morph_gradient(decoder, classifier), (decoder, classifier), (codes, weights)),
+    ):
+        gradient, value = _through_onnx(function, frozen, inputs)
+        expected, expected_value = function(*inputs)
+        largest = np.abs(expected.numpy()).max()
+        assert largest > 1e-5
+        np.testing.assert_allclose(gradient, expected.numpy(), atol=1e-4 * largest)
+        np.testing.assert_allclose(value, expected_value.numpy(), atol=1e-5)
+
+
+def _served(layers: Layers, shape: tuple[int, ...]) -> nn.Sequential:
+    """Folded with a batch's statistics: without them a deep decoder's images are all but flat, and in a flat image
+    every pooling window is a tie that rounding decides."""
+    network = build(layers)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        network(torch.randn(16, *shape))
+    return fold_batch_norm(network.eval(), layers)[0]
