@@ -46,6 +46,12 @@ class Settings(BaseSettings):
         description="Requests a class lets wait. Too large: callers wait past their deadlines; too small: bursts are "
         "refused.",
     )
+    queue_seconds: float = Field(
+        1.0,
+        gt=0,
+        description="Longest time a request is let wait for a worker, as far as the work before it tells. Too large: "
+        "answers come when nobody needs them; too small: bursts are refused.",
+    )
     max_image_bytes: int = Field(16 * 1024 * 1024, ge=1024, description="Larger encoded images are refused, typed.")
     max_message_bytes: int = Field(
         32 * 1024 * 1024, ge=1024, description="Transport limit; above max_image_bytes so that we answer, not gRPC."

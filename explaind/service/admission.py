@@ -8,9 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from statistics import median
 from typing import TypeVar
+
+import structlog
 
 from explaind.errors import DeadlineTooShort, QueueFull
 from explaind.explanations.budget import Budget
@@ -18,10 +22,16 @@ from explaind.metrics import Metrics
 from explaind.requests import CostClass
 from explaind.settings import Settings
 
+log = structlog.get_logger(__name__)
+
 Result = TypeVar("Result")
 SHORTEST_RETRY, LONGEST_RETRY = 0.05, 10.0
-SMOOTHING = 0.1
-"""Weight of the newest duration in the running mean that `retry_after` is told from."""
+REMEMBERED = 15
+"""Latest durations whose median tells how long a queue takes: one long explanation among short ones does not count."""
+ALWAYS_WAITING = 4
+"""Calls for each worker that may wait however long: a stall of the machine is no overload."""
+TELL_SECONDS = 1.0
+"""A lane that refuses says so in the log this often, not once a refusal."""
 
 
 class Admission:
@@ -29,7 +39,16 @@ class Admission:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         workers = {CostClass.FAST: settings.workers, CostClass.SLOW: settings.slow_workers}
-        self._lanes = {kind: Lane(kind, workers[kind], settings.queue_size, metrics) for kind in CostClass}
+        self._lanes = {kind: Lane(kind, workers[kind], settings, metrics) for kind in CostClass}
+
+    @property
+    def crowded(self) -> bool:
+        """Whether some class would be refused now."""
+        return any(lane.is_full() for lane in self._lanes.values())
+
+    def refusal(self, cost_class: CostClass, remaining: float) -> QueueFull | None:
+        """What a call with `remaining` seconds left is to be refused with now; to be asked before any work for it."""
+        return self._lanes[cost_class].refusal(remaining)
 
     async def run(
         self, cost_class: CostClass, work: Callable[[], Result], budget: Budget, *, patient: bool = False
@@ -54,21 +73,43 @@ class Admission:
 
 
 class Lane:
-    """`workers` threads and at most `queue_size` waiting, first come first served."""
+    """`workers` threads; waiting are at most `queue_size`, and beyond a few for each worker no more than are done
+    within `queue_seconds`: a long explanation behind another is not refused for being long."""
 
-    def __init__(self, cost_class: CostClass, workers: int, queue_size: int, metrics: Metrics) -> None:
+    def __init__(self, cost_class: CostClass, workers: int, settings: Settings, metrics: Metrics) -> None:
         self._name = cost_class.value
         self._workers = workers
-        self._queue_size = queue_size
+        self._queue_size = settings.queue_size
+        self._queue_seconds = settings.queue_seconds
         self._waiting = 0
-        self._mean_seconds = SHORTEST_RETRY
+        self._durations: deque[float] = deque(maxlen=REMEMBERED)
+        self._typical_seconds = 0.0
+        self._untold, self._told = 0, float("-inf")
         self._slots = asyncio.Semaphore(workers)
         # Streams may fill half of the queue, so that single calls still find a place beside them.
-        self.streamed = asyncio.Semaphore(max(1, queue_size // 2))
+        self.streamed = asyncio.Semaphore(max(1, settings.queue_size // 2))
         self._executor = ThreadPoolExecutor(workers, thread_name_prefix=f"explaind-{self._name}")
         self._depth = metrics.queue_depth.labels(self._name)
         self._inflight = metrics.inflight_requests.labels(self._name)
         self._wait_seconds = metrics.queue_wait_seconds.labels(self._name)
+
+    def is_full(self, remaining: float = float("inf")) -> bool:
+        """Whether a call that has `remaining` seconds left is better told so than let wait."""
+        if self._waiting >= self._queue_size:
+            return True
+        few = self._waiting < ALWAYS_WAITING * self._workers
+        return not few and self._wait() > min(self._queue_seconds, remaining)
+
+    def refusal(self, remaining: float) -> QueueFull | None:
+        """Raised or answered by whoever asks; counted as told."""
+        if not self.is_full(remaining):
+            return None
+        self._tell()
+        return QueueFull(
+            f"Too many requests of the {self._name} class are waiting; try again after the given delay.",
+            retry_after=min(max(self._wait(), SHORTEST_RETRY), LONGEST_RETRY),
+            metadata={"cost_class": self._name, "queue_size": str(self._queue_size)},
+        )
 
     async def run(self, work: Callable[[], Result], budget: Budget, *, may_refuse: bool) -> Result:
         await self.enter(budget, may_refuse=may_refuse)
@@ -77,12 +118,8 @@ class Lane:
     async def enter(self, budget: Budget, *, may_refuse: bool) -> None:
         """Takes a worker's slot, after waiting for one if need be."""
         arrived = time.monotonic()
-        if may_refuse and self._slots.locked() and self._waiting >= self._queue_size:
-            raise QueueFull(
-                f"{self._waiting} requests of the {self._name} class are waiting; try again after the given delay.",
-                retry_after=self._retry_after(),
-                metadata={"cost_class": self._name, "queue_size": str(self._queue_size)},
-            )
+        if may_refuse and (refusal := self.refusal(budget.remaining())) is not None:
+            raise refusal
         self._waiting += 1
         self._depth.inc()
         try:
@@ -120,13 +157,20 @@ class Lane:
 
     def _leave(self, started: float) -> None:
         self._inflight.dec()
-        self._mean_seconds += SMOOTHING * (time.monotonic() - started - self._mean_seconds)
+        self._durations.append(time.monotonic() - started)
+        self._typical_seconds = median(self._durations)
         self._slots.release()
 
-    def _retry_after(self) -> float:
+    def _wait(self) -> float:
         """Seconds until the queue that stands there now has been worked off, as far as its past tells."""
-        seconds = self._mean_seconds * (self._waiting + 1) / self._workers
-        return min(max(seconds, SHORTEST_RETRY), LONGEST_RETRY)
+        return self._typical_seconds * (self._waiting + 1) / self._workers
+
+    def _tell(self) -> None:
+        self._untold += 1
+        now = time.monotonic()
+        if now - self._told >= TELL_SECONDS:
+            log.warning("queue full", cost_class=self._name, refused=self._untold, waiting=self._waiting)
+            self._untold, self._told = 0, now
 
 
 def _finite(seconds: float) -> float | None:

@@ -8,6 +8,7 @@ from typing import Self
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
+from prometheus_client import Counter, Histogram
 
 from explaind.metrics import Metrics
 from explaind.service.grpc_types import Handler
@@ -47,6 +48,10 @@ class Method:
     def labels(self) -> tuple[str, str, str]:
         return self.kind, self.service, self.name
 
+    @property
+    def full_name(self) -> str:
+        return f"{self.service}/{self.name}"
+
 
 def initialise(metrics: Metrics, method: Method) -> None:
     """All codes at 0 from the start, so that a rate over the first error is not lost. The histogram gets only OK:
@@ -57,20 +62,38 @@ def initialise(metrics: Metrics, method: Method) -> None:
     metrics.grpc_seconds.labels(*method.labels, grpc.StatusCode.OK.name)
 
 
+class Series:
+    """One method's series, looked up once: a look-up takes a lock and as long as what it looks up."""
+
+    def __init__(self, metrics: Metrics, method: Method) -> None:
+        self.method = method
+        self.started = metrics.grpc_started.labels(*method.labels)
+        self._metrics = metrics
+        self._ends: dict[grpc.StatusCode, tuple[Counter, Histogram]] = {}
+
+    def ends(self, code: grpc.StatusCode) -> tuple[Counter, Histogram]:
+        """handled and handling_seconds of `code`; made at its first end, so that only codes that come have a
+        histogram."""
+        if code not in self._ends:
+            labels = (*self.method.labels, code.name)
+            self._ends[code] = self._metrics.grpc_handled.labels(*labels), self._metrics.grpc_seconds.labels(*labels)
+        return self._ends[code]
+
+
 class Timer:
     """Started when made; `end` counts and times, with the request id as exemplar."""
 
-    def __init__(self, metrics: Metrics, method: Method, request_id: str) -> None:
-        self._metrics = metrics
-        self._labels = method.labels
+    def __init__(self, series: Series, request_id: str) -> None:
+        self._series = series
         exemplar = {"request_id": request_id}
         self._exemplar = exemplar if len("request_id" + request_id) <= MAX_EXEMPLAR else None
         self._started = time.perf_counter()
-        metrics.grpc_started.labels(*self._labels).inc()
+        series.started.inc()
 
     def end(self, code: grpc.StatusCode) -> float:
         """Seconds since the start."""
         seconds = time.perf_counter() - self._started
-        self._metrics.grpc_handled.labels(*self._labels, code.name).inc()
-        self._metrics.grpc_seconds.labels(*self._labels, code.name).observe(seconds, exemplar=self._exemplar)
+        handled, handling_seconds = self._series.ends(code)
+        handled.inc()
+        handling_seconds.observe(seconds, exemplar=self._exemplar)
         return seconds

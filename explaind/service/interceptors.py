@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
 from typing import Any, NoReturn
 
 import grpc
@@ -17,7 +18,8 @@ from explaind.errors import ExplaindError, InvalidRequest
 from explaind.metrics import Metrics
 from explaind.service import request_ids, status
 from explaind.service.activity import Activity
-from explaind.service.grpc_metrics import Method, Timer
+from explaind.service.gate import Gate
+from explaind.service.grpc_metrics import Method, Series, Timer
 from explaind.service.grpc_types import Context, Handler
 
 log = structlog.get_logger(__name__)
@@ -28,15 +30,23 @@ DEADLINE_SLACK = 0.02
 """A caller's deadline reaches us as its cancellation, a little before our own clock says so: share of the time-out,
 and seconds at least, by which a cancellation counts as the deadline."""
 
-Around = Callable[[Context], AbstractAsyncContextManager[None]]
+Run = Callable[[], Awaitable[Any]]
+Observe = Callable[[Context, Run], Awaitable[Any]]
+Refuse = Callable[[bytes, Any, Context], Awaitable[None]]
 
 
 class ObservingInterceptor(aio.ServerInterceptor):
-    """All four arities. Methods that nobody serves pass untouched, so a made-up name makes no series."""
+    """All four arities. Methods that nobody serves pass untouched, so a made-up name makes no series.
 
-    def __init__(self, metrics: Metrics, activity: Activity) -> None:
+    What stands here runs for every refusal of an overloaded server too: plain functions, and what can be made once
+    for a method is made once.
+    """
+
+    def __init__(self, metrics: Metrics, activity: Activity, gate: Gate) -> None:
         self._metrics = metrics
         self._activity = activity
+        self._gate = gate
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
     async def intercept_service(
         self,
@@ -46,35 +56,43 @@ class ObservingInterceptor(aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:  # how gRPC says UNIMPLEMENTED
             return None
-        method = Method.of(handler_call_details.method, handler)
-        return wrapped(handler, lambda context: self._observed(method, context))
+        path: str = handler_call_details.method
+        known, mine = self._wrapped.get(path, (None, handler))
+        if known is not handler:
+            mine = self._wrap(path, handler)
+            self._wrapped[path] = handler, mine
+        return mine
 
-    @asynccontextmanager
-    async def _observed(self, method: Method, context: Context) -> AsyncIterator[None]:
+    def _wrap(self, path: str, handler: Handler) -> Handler:
+        series = Series(self._metrics, Method.of(path, handler))
+        observe = partial(self._observed, series)
+        if handler.request_streaming or handler.response_streaming:
+            return wrapped(handler, observe)
+        return wrapped(handler, observe, partial(self._gate.refuse, path, series))
+
+    async def _observed(self, series: Series, context: Context, run: Run) -> Any:
+        """The answer of `run`; counted, timed and logged, whatever the RPC comes to."""
         request_id = request_ids.of(context)
-        request_ids.bind(request_id, f"{method.service}/{method.name}")
+        request_ids.bind(request_id, series.method.full_name)
         context.set_trailing_metadata(((request_ids.METADATA_KEY, request_id),))
-        timer, time_out = Timer(self._metrics, method, request_id), context.time_remaining()
+        timer, time_out = Timer(series, request_id), context.time_remaining()
         code = grpc.StatusCode.OK
-        own = method.service.startswith(OWN_PACKAGE)
+        own = series.method.service.startswith(OWN_PACKAGE)
         if own:
             self._activity.add(context)
         try:
-            async with self._answering(context, request_id):
-                yield
+            return await self._answered(context, request_id, run)
         except asyncio.CancelledError:
             code = cancellation_code(context, time_out)
             raise
         finally:
             code = code if code is not grpc.StatusCode.OK else sent_code(context)
-            seconds = timer.end(code)
-            _log_end(own, code, seconds)
+            _log_end(own, code, timer.end(code))
 
-    @asynccontextmanager
-    async def _answering(self, context: Context, request_id: str) -> AsyncIterator[None]:
+    async def _answered(self, context: Context, request_id: str, run: Run) -> Any:
         """Errors become statuses; a cancellation and an abort that has been sent already pass."""
         try:
-            yield
+            return await run()
         except aio.AbortError:
             raise
         except Exception as caught:
@@ -83,7 +101,7 @@ class ObservingInterceptor(aio.ServerInterceptor):
                 raise asyncio.CancelledError from caught
             if isinstance(error, ExplaindError):
                 self._metrics.rejected.labels(error.reason).inc()
-            await abort(context, error, request_id)
+            return await abort(context, error, request_id)
 
 
 def _translated(error: Exception) -> Exception:
@@ -115,33 +133,40 @@ def cancellation_code(context: Context, time_out: float | None) -> grpc.StatusCo
     return grpc.StatusCode.CANCELLED
 
 
-def wrapped(handler: Handler, around: Around) -> Handler:
-    """`handler` with `around` entered for each of its RPCs."""
+def wrapped(handler: Handler, observe: Observe, refuse: Refuse | None = None) -> Handler:
+    """`handler` with each of its RPCs run by `observe`, a unary one after `refuse` has let it pass."""
     if handler.response_streaming:
-        return _stream_wrapped(handler, around)
+        return _stream_wrapped(handler, observe)
     behaviour: Any = handler.stream_unary if handler.request_streaming else handler.unary_unary
 
     async def answer(request: Any, context: Context) -> Any:
-        async with around(context):
+        if refuse is not None:
+            await refuse(request, handler.request_deserializer, context)
+
+        async def run() -> Any:
             return await behaviour(_read(handler, request), context)
+
+        return await observe(context, run)
 
     make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
     return make(answer, _deserializer(handler), handler.response_serializer)
 
 
-def _stream_wrapped(handler: Handler, around: Around) -> Handler:
+def _stream_wrapped(handler: Handler, observe: Observe) -> Handler:
     """Always as a coroutine that writes: a generator left behind by a cancelled RPC would end at some later time,
     in another task."""
     behaviour: Any = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
     async def answer(request: Any, context: Context) -> None:
-        async with around(context):
+        async def run() -> None:
             if not inspect.isasyncgenfunction(behaviour):
                 await behaviour(_read(handler, request), context)
                 return
             async with aclosing(behaviour(_read(handler, request), context)) as responses:
                 async for response in responses:
                     await context.write(response)
+
+        await observe(context, run)
 
     make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
     return make(answer, _deserializer(handler), handler.response_serializer)
@@ -159,5 +184,7 @@ def _read(handler: Handler, request: Any) -> Any:
 
 
 def _log_end(own: bool, code: grpc.StatusCode, seconds: float) -> None:
-    """Probes come every second: below info."""
-    (log.info if own else log.debug)("rpc", code=code.name, seconds=round(seconds, 6))
+    """Below info: probes, which come every second, and refusals, which come by the thousand when the server is busy
+    enough; admission tells of those once a second, and the metrics count each."""
+    routine = not own or code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    (log.debug if routine else log.info)("rpc", code=code.name, seconds=round(seconds, 6))

@@ -19,6 +19,7 @@ from explaind.service import grpc_metrics, listening, logging, reflection
 from explaind.service.activity import Activity
 from explaind.service.admission import Admission
 from explaind.service.engine_protocol import ServedEngine
+from explaind.service.gate import Gate
 from explaind.service.health import HealthMonitor
 from explaind.service.http import MetricsServer
 from explaind.service.interceptors import ObservingInterceptor
@@ -36,6 +37,10 @@ log = structlog.get_logger(__name__)
 
 LAST_BYTES_SECONDS = 0.2
 """For answers that are on their way when the last call has ended; what an open health watch delays a stop by."""
+
+MOST_PENDING = 20_000
+"""Calls that have arrived and wait for the event loop, some 10 KiB each besides their message. Fewer: a burst is
+cancelled untyped; more: memory without use, as their callers have given up before their turn."""
 
 OWN_SERVICES = (
     explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"],
@@ -135,8 +140,10 @@ class Server:
         await self._health.begin()
         self._http = MetricsServer(settings.host, settings.metrics_port, self.metrics.registry, lambda: self.serving)
         try:
-            self._grpc = self._new_grpc_server()
-            self._add_servicers()
+            self._admission = Admission(settings, self.metrics)
+            explanations = ExplanationServicer(self._served, self._admission, settings, self.metrics)
+            self._grpc = self._new_grpc_server(Gate(self._admission, explanations.cost_classes(), self.metrics))
+            self._add_servicers(explanations)
             self._port = self._bind()  # last: a port that gRPC has bound is free again only when it has been served
             await self._grpc.start()
         except BaseException:
@@ -148,9 +155,9 @@ class Server:
             return self._engine
         return await asyncio.to_thread(Engine.open, self.settings, self.metrics)
 
-    def _new_grpc_server(self) -> aio.Server:
+    def _new_grpc_server(self, gate: Gate) -> aio.Server:
         return aio.server(
-            interceptors=[ObservingInterceptor(self.metrics, self._activity)], options=_options(self.settings)
+            interceptors=[ObservingInterceptor(self.metrics, self._activity, gate)], options=_options(self.settings)
         )
 
     def _raise_if_taken(self) -> None:
@@ -167,9 +174,7 @@ class Server:
             self._raise_if_taken()
             raise LaunchFailed(f"gRPC cannot listen on port {self.settings.port}: {error}.") from error
 
-    def _add_servicers(self) -> None:
-        self._admission = Admission(self.settings, self.metrics)
-        explanations = ExplanationServicer(self._served, self._admission, self.settings, self.metrics)
+    def _add_servicers(self, explanations: ExplanationServicer) -> None:
         explanation_service_pb2_grpc.add_ExplanationServiceServicer_to_server(explanations, self._grpc)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._served), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._grpc)
@@ -215,6 +220,10 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.so_reuseport", 0),  # with it a second daemon would share the port unseen
         ("grpc.max_receive_message_length", settings.max_message_bytes),
         ("grpc.max_send_message_length", -1),
+        # gRPC cancels calls, untyped, when more than these have not been taken up yet: from the first on some, from the
+        # second on all. We refuse them typed, so they only bound its memory.
+        ("grpc.server.max_pending_requests", MOST_PENDING),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * MOST_PENDING),
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),

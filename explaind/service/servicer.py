@@ -19,6 +19,7 @@ from explaind.requests import CostClass, ExplanationRequest, ScoreRequest
 from explaind.service import convert, request_ids, status
 from explaind.service.admission import Admission
 from explaind.service.engine_protocol import ServedEngine
+from explaind.service.gate import CostClassOf
 from explaind.service.grpc_types import Context
 from explaind.service.item_stream import ItemStream
 from explaind.settings import Settings
@@ -45,6 +46,20 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
         self._settings = settings
         self._metrics = metrics
 
+    def cost_classes(self) -> dict[str, CostClassOf]:
+        """By path of each unary method, which class a call is of, before anything else is known of it."""
+
+        def fast(_: Message) -> CostClass:
+            return CostClass.FAST
+
+        def of_explain(message: pb.ExplainRequest) -> CostClass:
+            return self._engine.cost_class(convert.asked_from_proto(message))
+
+        known: dict[str, CostClassOf] = {"Explain": of_explain, "ScoreAnomalies": _cost_class_of_batch}
+        service = pb.DESCRIPTOR.services_by_name["ExplanationService"]
+        unary = [method for method in service.methods if not method.client_streaming]
+        return {f"/{service.full_name}/{method.name}": known.get(method.name, fast) for method in unary}
+
     async def Explain(self, request: pb.ExplainRequest, context: Context) -> pb.ExplainResponse:  # noqa: N802
         return await self._explain(request, budget_of(context))
 
@@ -62,8 +77,9 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
     ) -> pb.ScoreAnomaliesResponse:
         budget, request_id = budget_of(context), request_ids.current()
         scored = await _off_the_loop(request, self._score_request)
-        cost_class = CostClass.SLOW if len(scored.images) >= LARGE_BATCH else CostClass.FAST
-        return await self._admission.run(cost_class, lambda: self._score(scored, budget, request_id), budget)
+        return await self._admission.run(
+            _cost_class_of_batch(request), lambda: self._score(scored, budget, request_id), budget
+        )
 
     async def CompareLatents(  # noqa: N802
         self, request: pb.CompareLatentsRequest, context: Context
@@ -147,6 +163,10 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
 def budget_of(context: Context) -> Budget:
     remaining: float | None = context.time_remaining()
     return Budget(deadline=None if remaining is None else time.monotonic() + remaining)
+
+
+def _cost_class_of_batch(message: pb.ScoreAnomaliesRequest) -> CostClass:
+    return CostClass.SLOW if convert.score_size(message) >= LARGE_BATCH else CostClass.FAST
 
 
 def _response(

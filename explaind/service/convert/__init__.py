@@ -20,6 +20,7 @@ from explaind.service.convert.parameters import (
     ranking_parameters_to_proto,
 )
 from explaind.service.convert.requests import (
+    asked_from_proto,
     image_from_proto,
     image_to_proto,
     request_from_proto,
@@ -36,6 +37,7 @@ __all__ = [
     "anomaly_parameters_from_proto",
     "anomaly_parameters_to_proto",
     "array_from_proto",
+    "asked_from_proto",
     "compare_request_from_proto",
     "compare_result_to_proto",
     "explanation_to_proto",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from explaind.errors import ImageUndecodable, InvalidRequest, ParameterOutOfRange
 from explaind.explanations.types import AnomalyScoreParameters
 from explaind.requests import ExplanationRequest, ImageInput, ScoreRequest
@@ -29,13 +31,14 @@ def image_to_proto(image: ImageInput) -> explanation_pb2.Image:
     return explanation_pb2.Image(encoded=image.encoded or b"", resize=image.resize)
 
 
-def request_from_proto(message: explanation_service_pb2.ExplainRequest) -> ExplanationRequest:
-    """The presence of a parameter message asks for that explanation."""
+def asked_from_proto(message: explanation_service_pb2.ExplainRequest) -> ExplanationRequest:
+    """What is asked for, without the image, which stays empty: enough to tell the cost, and cheap. The presence of a
+    parameter message asks for that explanation."""
     asked = {name for name in ("latent_ranking", "anomaly_score", "path_mask") if message.HasField(name)}
     return ExplanationRequest(
-        model=model_name(message.model),
+        model=message.model,
         version=message.model_version,
-        image=image_from_proto(message.image),
+        image=ImageInput(),
         latent_ranking=parameters.ranking_parameters_from_proto(message.latent_ranking)
         if "latent_ranking" in asked
         else None,
@@ -44,6 +47,13 @@ def request_from_proto(message: explanation_service_pb2.ExplainRequest) -> Expla
         else None,
         path_mask=parameters.path_mask_parameters_from_proto(message.path_mask) if "path_mask" in asked else None,
     )
+
+
+def request_from_proto(message: explanation_service_pb2.ExplainRequest) -> ExplanationRequest:
+    """`asked_from_proto` with its image."""
+    model_name(message.model)
+    image = image_from_proto(message.image)
+    return replace(asked_from_proto(message), image=image)
 
 
 def request_to_proto(request: ExplanationRequest, *, top_classes: int = 0) -> explanation_service_pb2.ExplainRequest:
