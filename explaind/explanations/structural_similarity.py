@@ -13,7 +13,7 @@ from explaind.explanations.types import DoubleArray
 
 TAPS = 11
 _SIGMA = 1.5
-_C1, _C2 = 0.01**2, 0.03**2
+C1, C2 = 0.01**2, 0.03**2
 _CHUNK = 512  # images at once: the five blurred maps of a chunk stay in the cache's neighbourhood
 
 
@@ -27,7 +27,7 @@ def ssim(first: DoubleArray, second: DoubleArray) -> DoubleArray:
         raise ShapeMismatch(
             f"The image is {height}×{width}; structural similarity needs at least {TAPS}×{TAPS} pixels.", field="image"
         )
-    rows, columns = _valid_blur(height), _valid_blur(width).T
+    rows, columns = valid_blur(height), valid_blur(width).T
     starts = range(0, len(first), _CHUNK)
     parts = [_chunk(first[i : i + _CHUNK], second[i : i + _CHUNK], rows, columns) for i in starts]
     return np.concatenate(parts) if parts else np.zeros(0)
@@ -37,12 +37,12 @@ def _chunk(x: DoubleArray, y: DoubleArray, rows: DoubleArray, columns: DoubleArr
     mean_x, mean_y = rows @ x @ columns, rows @ y @ columns
     variance = rows @ (x * x + y * y) @ columns - mean_x**2 - mean_y**2
     covariance = rows @ (x * y) @ columns - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
-    structure = (2 * covariance + _C2) / (variance + _C2)
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    structure = (2 * covariance + C2) / (variance + C2)
     return np.asarray((luminance * structure).mean(axis=(1, 2, 3)))
 
 
-def _valid_blur(size: int) -> DoubleArray:
+def valid_blur(size: int) -> DoubleArray:
     """(size − 10, size): each row holds the Gaussian window at one valid place."""
     offsets = np.arange(TAPS) - TAPS // 2
     window = np.exp(-0.5 * (offsets / _SIGMA) ** 2)

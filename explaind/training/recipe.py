@@ -4,35 +4,82 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from explaind.errors import RecipeInvalid
-from explaind.training.architectures import AUTOENCODERS, CLASSIFIERS
-
-DATA_SETS = ("mnist", "fashion_mnist", "letters")
+from explaind.training.architectures import (
+    AUTOENCODER_FAMILIES,
+    AUTOENCODERS,
+    CLASSIFIER_FAMILIES,
+    CLASSIFIERS,
+    AutoencoderTable,
+    ClassifierTable,
+    autoencoder_table,
+    classifier_table,
+)
+from explaind.training.data_sets import CLASSIFIED, DATA_SETS, DataSet
+from explaind.training.recipe_errors import invalid, misfit, one_of
 
 Positive = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 
 
 class _Section(BaseModel):
+    """LATER: keys that a section had not at first. At their default they are left out of what is digested, so that
+    older recipes keep their digests, and what was trained from them need not be trained again."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    LATER: ClassVar[frozenset[str]] = frozenset()
+
+    @model_serializer(mode="wrap")
+    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = handler(self)
+        fields = type(self).model_fields
+        return {key: value for key, value in values.items() if key not in self.LATER or value != fields[key].default}
 
 
 class DataRecipe(_Section):
     """validation: images of the training set kept back to stop on. calibration: images of the test set for
-    p-values; too few make small p-values impossible (the least is 1/(n + 1)); what is left is for evaluation."""
+    p-values; too few make small p-values impossible (the least is 1/(n + 1)); what is left is for evaluation.
+    sample: images drawn from a set that is too large to be used whole (dsprites), a fifth of them for the test set."""
 
-    set: Literal["mnist", "fashion_mnist"]
+    LATER = frozenset({"sample"})
+
+    set: str
     validation: Positive = 5000
     calibration: Positive = 5000
     split_seed: int = 1
+    sample: Positive | None = None
+
+    @field_validator("set")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        return one_of(value, CLASSIFIED)
+
+    @property
+    def kind(self) -> DataSet:
+        """Image shape and classes."""
+        return DATA_SETS[self.set]
+
+    @model_validator(mode="after")
+    def _sample_of_the_large(self) -> Self:
+        if self.sample is not None and not self.kind.sampled:
+            raise misfit("sample", f"{self.set} is used whole; leave the key out")
+        return self
 
 
 class FitRecipe(_Section):
@@ -50,14 +97,28 @@ class ClassifierRecipe(FitRecipe):
     @field_validator("architecture")
     @classmethod
     def _known(cls, value: str) -> str:
-        return _one_of(value, sorted(CLASSIFIERS))
+        return one_of(value, sorted({*CLASSIFIERS, *CLASSIFIER_FAMILIES}))
+
+    def table(self, data_set: DataSet) -> ClassifierTable:
+        """The network for such images and classes. Raises ValueError where the architecture is for others."""
+        return classifier_table(self.architecture, data_set.image_shape, len(data_set.class_names))
 
 
 class SpaceRecipe(FitRecipe):
-    """One VAE. Without `capacity` its objective is reconstruction + beta·KL, with it reconstruction +
-    beta·|KL − C|, C rising to `capacity` nats over `capacity_epochs` epochs."""
+    """One VAE: what it is trained on is the sum of a reconstruction term and a penalty of its codes.
+
+    objective: `vae` reconstruction + KL; `beta` reconstruction + beta·KL; `capacity` reconstruction + beta·|KL − C|,
+    C rising to `capacity` nats over `capacity_epochs` epochs; `beta_tc` reconstruction + KL + (beta − 1)·total
+    correlation. Unset: `capacity` where there is one, else `beta`. reconstruction: see `reconstruction_terms`.
+    latents: of an architecture that leaves their number open; unset: the source's.
+    """
+
+    LATER = frozenset({"objective", "reconstruction", "latents"})
 
     roles: Annotated[tuple[Literal["morphing", "ranking"], ...], Field(min_length=1, strict=False)]
+    objective: Literal["vae", "beta", "capacity", "beta_tc"] | None = None
+    reconstruction: Literal["bernoulli", "gaussian", "cosine", "ssim"] = "bernoulli"
+    latents: Positive | None = None
     beta: Annotated[float, Field(ge=0)] = 1.0
     capacity: Annotated[float, Field(gt=0)] | None = None
     capacity_epochs: Positive = 1
@@ -66,7 +127,21 @@ class SpaceRecipe(FitRecipe):
     @field_validator("architecture")
     @classmethod
     def _known(cls, value: str) -> str:
-        return _one_of(value, sorted(AUTOENCODERS))
+        return one_of(value, sorted({*AUTOENCODERS, *AUTOENCODER_FAMILIES}))
+
+    @model_validator(mode="after")
+    def _objective_and_its_weights(self) -> Self:
+        if self.objective == "vae" and self.beta != 1.0:
+            raise misfit("beta", f"the objective vae has beta 1, not {self.beta:g}; name the objective beta instead")
+        if self.objective == "capacity" and self.capacity is None:
+            raise misfit("objective", "the objective capacity needs the key capacity, in nats; add it")
+        if self.objective not in (None, "capacity") and self.capacity is not None:
+            raise misfit("capacity", f"the objective {self.objective} has no capacity; leave the key out")
+        return self
+
+    def table(self, data_set: DataSet) -> AutoencoderTable:
+        """The network for such images. Raises ValueError where the architecture is for others."""
+        return autoencoder_table(self.architecture, data_set.image_shape, self.latents)
 
 
 class ReferenceRecipe(_Section):
@@ -97,7 +172,7 @@ class AnomalyRecipe(_Section):
     @field_validator("outliers")
     @classmethod
     def _known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(_one_of(name, DATA_SETS) for name in value)
+        return tuple(one_of(name, DATA_SETS) for name in value)
 
 
 class Recipe(_Section):
@@ -121,6 +196,25 @@ class Recipe(_Section):
         repeated = sorted({role for role in roles if roles.count(role) > 1})
         if repeated:
             raise ValueError(f"spaces: the role {repeated[0]} belongs to more than one space; leave it to one")
+        return self
+
+    @model_validator(mode="after")
+    def _networks_fit_the_images(self) -> Self:
+        classifiers = {"classifier": self.classifier, "judge": self.judge}
+        for name, classifier in classifiers.items():
+            if classifier is not None:
+                _require_table(f"{name}.architecture", classifier.table, self.data.kind)
+        for name, space in self.spaces.items():
+            _require_table(f"spaces.{name}.architecture", space.table, self.data.kind)
+        return self
+
+    @model_validator(mode="after")
+    def _outliers_fit_the_images(self) -> Self:
+        for name in self.anomaly.outliers:
+            if name == self.data.set:
+                raise misfit("anomaly.outliers", f"{name} is the bundle's own data set, so no outlier; leave it out")
+            if DATA_SETS[name].image_shape != self.data.kind.image_shape:
+                raise misfit("anomaly.outliers", f"{name} has images of another shape than {self.data.set}")
         return self
 
     def digest(self) -> str:
@@ -149,7 +243,7 @@ def load_recipe(path: Path) -> Recipe:
     except tomllib.TOMLDecodeError as exc:
         raise RecipeInvalid(f"{path} is not TOML: {exc}. Correct it there.", metadata={"path": str(path)}) from exc
     except ValidationError as exc:
-        raise _invalid(path, text, exc.errors()[0]) from exc
+        raise invalid(path, text, exc.errors()[0]) from exc
 
 
 def _read(path: Path) -> str:
@@ -161,38 +255,8 @@ def _read(path: Path) -> str:
         raise RecipeInvalid(f"The recipe {path} cannot be read: {exc}.") from exc
 
 
-def _invalid(path: Path, text: str, error: ErrorDetails) -> RecipeInvalid:
-    keys = [str(part) for part in error["loc"] if part != "[key]"]
-    key = ".".join(keys)
-    line = _line_of(text, keys)
-    where = f"{path}, line {line}" if line else str(path)
-    if error["type"] == "extra_forbidden":
-        problem = f"the key {key} is not known; remove it or correct its spelling"
-    elif error["type"] == "missing":
-        problem = f"the key {key} is missing; add it"
-    else:
-        problem = f"{key}: {error['msg'].removeprefix('Value error, ')}" if key else error["msg"]
-    return RecipeInvalid(f"{where}: {problem}.", metadata={"path": str(path), "key": key, "line": str(line or "")})
-
-
-def _line_of(text: str, keys: list[str]) -> int | None:
-    """The line of the deepest of `keys` that the text has, sections included."""
-    section: list[str] = []
-    best: tuple[int, int] = (0, 0)
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
-            section = [part.strip().strip('"') for part in header[1].split(".")]
-            found = section
-        elif pair := re.match(r"\s*([\w.\"-]+)\s*=", line):
-            found = [*section, *(part.strip('"') for part in pair[1].split("."))]
-        else:
-            continue
-        if keys[: len(found)] == found and len(found) > best[0]:
-            best = (len(found), number)
-    return best[1] or None
-
-
-def _one_of(value: str, known: list[str] | tuple[str, ...]) -> str:
-    if value not in known:
-        raise ValueError(f"{value!r} is not known; choose one of {', '.join(known)}")
-    return value
+def _require_table(key: str, table: Callable[[DataSet], object], data_set: DataSet) -> None:
+    try:
+        table(data_set)
+    except ValueError as exc:
+        raise misfit(key, f"{exc}; choose another architecture or data set") from exc

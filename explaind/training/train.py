@@ -15,10 +15,10 @@ from torch import nn
 from explaind.backends.torch_networks import build, build_encoder
 from explaind.bundles import reference as reference_file
 from explaind.errors import ConfigurationError
-from explaind.training.architectures import AUTOENCODERS, CLASSIFIERS, AutoencoderTable, ClassifierTable
+from explaind.training.architectures import AutoencoderTable, ClassifierTable
 from explaind.training.datasets import ImageSet, Splits, load_splits
 from explaind.training.fit import FitResult, batches_of, deterministic, fit
-from explaind.training.objectives import CrossEntropy, Elbo, Objective, Vae
+from explaind.training.objectives import CrossEntropy, Objective, Vae, space_objective
 from explaind.training.progress import Reporter, figures, reporting
 from explaind.training.recipe import ClassifierRecipe, FitRecipe, Recipe, SpaceRecipe, digest_of, load_recipe
 from explaind.training.reference import build_reference, known_outliers
@@ -125,7 +125,7 @@ def reference_record(run: Path) -> dict[str, Any]:
 
 
 def _train_classifier(session: _Session, name: str, recipe: ClassifierRecipe) -> None:
-    table = CLASSIFIERS[recipe.architecture]
+    table = recipe.table(session.recipe.data.kind)
     digest = _digest(session, name, recipe, table)
     if session.finished(name, digest):
         return
@@ -138,11 +138,11 @@ def _train_classifier(session: _Session, name: str, recipe: ClassifierRecipe) ->
 
 
 def _train_space(session: _Session, name: str, recipe: SpaceRecipe) -> None:
-    table = AUTOENCODERS[recipe.architecture]
+    table = recipe.table(session.recipe.data.kind)
     digest = _digest(session, name, recipe, table)
     if session.finished(name, digest):
         return
-    objective = Elbo(recipe.beta, recipe.capacity, recipe.capacity_epochs)
+    objective = space_objective(recipe, len(session.splits.train))
     with deterministic(_seed(session.recipe, name), session.recipe.threads):
         network = Vae(build_encoder(table.trunk, table.features, table.latents), build(table.decoder))
         began = time.monotonic()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,19 @@ def test_comments_and_order_leave_the_digest_alone(tmp_path: Path) -> None:
         ('outliers = ["letters"]', 'outliers = ["noise"]', "anomaly.outliers"),
         ("threads = 2", "threads = 0", "threads"),
         ("learning_rate = 1e-3", 'learning_rate = "fast"', "classifier.learning_rate"),
+        ("beta = 1.0", 'beta = 1.0\nobjective = "gan"', "spaces.morphing.objective"),
+        ("beta = 1.0", 'beta = 1.0\nreconstruction = "psnr"', "spaces.morphing.reconstruction"),
+        ("beta = 3.0", 'beta = 3.0\nobjective = "beta_tc"', "spaces.ranking.capacity"),
+        ("beta = 1.0", 'beta = 2.0\nobjective = "vae"', "spaces.morphing.beta"),
+        ("beta = 1.0", 'beta = 1.0\nobjective = "capacity"', "spaces.morphing.objective"),
+        ("beta = 1.0", "beta = 1.0\nlatents = 7", "spaces.morphing.architecture"),
+        ('set = "mnist"', 'set = "nonfaces"', "data.set"),
+        ("split_seed = 1", "split_seed = 1\nsample = 500", "data.sample"),
+        ('outliers = ["letters"]', 'outliers = ["cifar10"]', "anomaly.outliers"),
+        ('outliers = ["letters"]', 'outliers = ["mnist"]', "anomaly.outliers"),
+        ('architecture = "pm_mnist_classifier"', 'architecture = "pm_cifar10_classifier"', "classifier.architecture"),
+        ('architecture = "pooled_mnist_classifier"', 'architecture = "lr_discriminator"', "judge.architecture"),
+        ('architecture = "small_mnist_vae"', 'architecture = "lr_s_vae"', "spaces.ranking.architecture"),
     ],
 )
 def test_what_is_wrong_is_named_with_key_and_line(tmp_path: Path, old: str, new: str, key: str) -> None:
@@ -50,6 +64,21 @@ def test_what_is_wrong_is_named_with_key_and_line(tmp_path: Path, old: str, new:
     line = int(caught.value.metadata["line"])
     assert f"line {line}" in caught.value.message
     assert key.split(".")[-1] in path.read_text(encoding="utf-8").splitlines()[line - 1]
+
+
+def test_keys_that_came_later_leave_an_older_recipes_digest_alone(tmp_path: Path) -> None:
+    """The digest that the committed bundle was built from: a change of it would mean training again."""
+    manifest = json.loads((SHIPPED / "1" / "manifest.json").read_text(encoding="utf-8"))
+    assert load_recipe(SHIPPED).digest() == manifest["recipe_digest"]
+    spelled = load_recipe(_changed(tmp_path, "beta = 1.0", 'beta = 1.0\nreconstruction = "bernoulli"'))
+    assert spelled.digest() == manifest["recipe_digest"]
+    changed = load_recipe(_changed(tmp_path, "beta = 1.0", 'beta = 1.0\nreconstruction = "ssim"'))
+    assert changed.digest() != manifest["recipe_digest"]
+
+
+@pytest.mark.parametrize("folder", sorted(path.parent.name for path in SHIPPED.parent.glob("*/recipe.toml")))
+def test_every_shipped_recipe_is_named_as_its_folder(folder: str) -> None:
+    assert load_recipe(SHIPPED.parent / folder).name == folder
 
 
 def test_a_missing_key_names_its_section(tmp_path: Path) -> None:
