@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from explaind.bundles import reference
-from explaind.training.datasets import CLASS_NAMES, as_floats, load_splits
+from explaind.training.datasets import as_floats, load_splits
 from explaind.training.export import BundleDescription, export_bundle, require_writable
 from explaind.training.recipe import Recipe, load_recipe
 from explaind.training.train import REFERENCE, load_trained, train
@@ -48,7 +48,7 @@ def describe(recipe: Recipe) -> BundleDescription:
         name=recipe.name,
         version=recipe.version,
         description=f"{recipe.data.set}: classifier {recipe.classifier.architecture}; latent spaces {spaces or 'none'}",
-        class_names=CLASS_NAMES[recipe.data.set],
+        class_names=recipe.data.kind.class_names,
         roles={name: space.roles for name, space in recipe.spaces.items()},
         recipe_digest=recipe.digest(),
         calibration_size=recipe.data.calibration if recipe.space_with_role("morphing") else 0,
