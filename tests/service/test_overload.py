@@ -1,6 +1,7 @@
 """More calls than can be served: each is answered or refused with its reason, and afterwards all is as before."""
 
 import asyncio
+import sys
 from collections import Counter
 
 import grpc
@@ -175,7 +176,15 @@ async def test_a_call_that_would_wait_past_its_deadline_is_refused_at_once(start
     await emptied(running, [*calls, patient], until)
 
 
-async def test_the_log_tells_of_refusals_now_and_then(start, request_for, until, capsys):
+@pytest.fixture
+def loggers_as_new():
+    """A logger that was used keeps the level it was used with: a command tested earlier may have silenced it."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("explaind"):
+            getattr(getattr(module, "log", None), "__dict__", {}).pop("bind", None)
+
+
+async def test_the_log_tells_of_refusals_now_and_then(start, request_for, until, capsys, loggers_as_new):
     running = await start(workers=1, queue_size=1)
     calls = await filled(running, request_for, until, waiting=1)
     for _ in range(50):
