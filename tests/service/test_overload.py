@@ -6,6 +6,7 @@ from collections import Counter
 
 import grpc
 import pytest
+import structlog
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -178,7 +179,16 @@ async def test_a_call_that_would_wait_past_its_deadline_is_refused_at_once(start
 
 @pytest.fixture
 def loggers_as_new():
-    """A logger that was used keeps the level it was used with: a command tested earlier may have silenced it."""
+    """Commands and clients tested earlier in this process may have silenced the log, and a used logger stays so."""
+    configuration = structlog.get_config()
+    structlog.reset_defaults()
+    _forget_cached_loggers()
+    yield
+    structlog.configure(**configuration)
+    _forget_cached_loggers()
+
+
+def _forget_cached_loggers():
     for name, module in list(sys.modules.items()):
         if name.startswith("explaind"):
             getattr(getattr(module, "log", None), "__dict__", {}).pop("bind", None)
