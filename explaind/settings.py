@@ -47,7 +47,7 @@ class Settings(BaseSettings):
         "refused.",
     )
     queue_seconds: float = Field(
-        1.0,
+        2.0,
         gt=0,
         description="Longest time a request is let wait for a worker, as far as the work before it tells. Too large: "
         "answers come when nobody needs them; too small: bursts are refused.",

@@ -198,7 +198,8 @@ class Generator:
             left = max(self._end - time.perf_counter(), 0) + self._load.timeout
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), left)
-        self._outcome.ends["DEADLINE_EXCEEDED"] += self._outstanding
+        if self._outstanding:
+            self._outcome.ends["DEADLINE_EXCEEDED"] += self._outstanding
 
     def _send(self, due: float) -> None:
         self._outcome.late.append(time.perf_counter() - due)
