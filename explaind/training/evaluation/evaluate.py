@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from explaind.bundles import manifest as manifests
@@ -14,25 +13,14 @@ from explaind.training.evaluation.agreement import evaluate_backends
 from explaind.training.evaluation.anomalies import evaluate_anomalies
 from explaind.training.evaluation.bars import judge_all
 from explaind.training.evaluation.classification import evaluate_classification
+from explaind.training.evaluation.extent import QUICK, Extent
 from explaind.training.evaluation.masks import evaluate_masks
 from explaind.training.evaluation.morphs import evaluate_morphs
 from explaind.training.evaluation.subject import Subject, open_subject
 
+__all__ = ["FILE_NAME", "QUICK", "Extent", "evaluate"]
+
 FILE_NAME = "evaluation.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Extent:
-    """How many images each section looks at. Fewer are faster and less certain."""
-
-    digits: int = 500
-    reference_morphs: int = 50
-    reference_masks: int = 20
-    backend_images: int = 100
-    torchserve: bool = True
-
-
-QUICK = Extent(digits=60, reference_morphs=4, reference_masks=1, backend_images=10, torchserve=False)
 
 
 def evaluate(
@@ -53,8 +41,8 @@ def evaluate(
     sections: Mapping[str, Callable[[Subject], Mapping[str, object]]] = {
         "classification": evaluate_classification,
         "anomaly": evaluate_anomalies,
-        "morphing": lambda s: evaluate_morphs(s, runs, extent.digits, extent.reference_morphs),
-        "path_mask": lambda s: evaluate_masks(s, extent.digits, extent.reference_masks),
+        "morphing": lambda s: evaluate_morphs(s, runs, extent.images, extent.reference_morphs),
+        "path_mask": lambda s: evaluate_masks(s, extent.images, extent.reference_masks),
         "backends": lambda s: evaluate_backends(s, extent.backend_images, with_torchserve=extent.torchserve),
     }
     evaluation: dict[str, object] = {

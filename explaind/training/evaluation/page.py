@@ -1,0 +1,60 @@
+"""A Markdown page with its figures beside it, written piece by piece and put in its place whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+DPI = 100
+
+
+class Page:
+    """folder: `docs/results/<bundle>`; figures go into it as PNG while the page is written, the text at `save`."""
+
+    def __init__(self, folder: Path, title: str) -> None:
+        self._folder = folder
+        self._blocks = [f"# {title}"]
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def heading(self, text: str, level: int = 2) -> None:
+        self._blocks.append(f"{'#' * level} {text}")
+
+    def text(self, markdown: str) -> None:
+        self._blocks.append(markdown.strip())
+
+    def table(self, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Numbers are written by `number`; a cell that is text is written as it is."""
+        lines = [_row(header), _row(["---"] * len(header)), *(_row([cell(value) for value in row]) for row in rows)]
+        self._blocks.append("\n".join(lines))
+
+    def figure(self, name: str, figure: Figure, caption: str) -> None:
+        """name: of the file, without its ending; unique on the page."""
+        FigureCanvasAgg(figure)
+        figure.savefig(self._folder / f"{name}.png", dpi=DPI, metadata={"Software": None})
+        self._blocks.append(f"![{caption}]({name}.png)\n\n*{caption}*")
+
+    def save(self) -> Path:
+        """Writes README.md whole and returns its path."""
+        path = self._folder / "README.md"
+        temporary = path.with_suffix(".partial")
+        temporary.write_text("\n\n".join(self._blocks) + "\n", encoding="utf-8")
+        temporary.replace(path)
+        return path
+
+
+def cell(value: object) -> str:
+    """Three significant digits are what such measurements hold; p-values and rates keep their four places."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "–" if value != value else f"{value:.4g}"
+    return "–" if value is None else str(value)
+
+
+def _row(cells: Sequence[str]) -> str:
+    """A bar would end the cell and a line break the row."""
+    escaped = [text.replace("|", "\\|").replace("\n", " ") for text in cells]
+    return f"| {' | '.join(escaped)} |"
