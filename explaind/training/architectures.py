@@ -11,6 +11,7 @@ from functools import partial
 from typing import Protocol
 
 from explaind.training import lr_architectures as lr
+from explaind.training import planted_architectures as planted
 from explaind.training import pm_architectures as pm
 from explaind.training.layer_tables import (
     FLATTEN,
@@ -94,7 +95,11 @@ CLASSIFIERS: Mapping[str, ClassifierTable] = {
     "pm_cifar10_classifier": pm.cifar10_classifier(),
     "pooled_mnist_classifier": _pooled_mnist_classifier(),
 }
-CLASSIFIER_FAMILIES: Mapping[str, ClassifierFamily] = {"lr_discriminator": lr.discriminator}
+CLASSIFIER_FAMILIES: Mapping[str, ClassifierFamily] = {
+    "lr_discriminator": lr.discriminator,
+    "planted_classifier": planted.classifier,
+    "planted_judge": planted.judge,
+}
 AUTOENCODERS: Mapping[str, AutoencoderTable] = {
     "pm_mnist_vae": pm.mnist_autoencoder(0.0),
     "pm_mnist_vae_dropout": pm.mnist_autoencoder(0.5),
@@ -105,7 +110,8 @@ AUTOENCODERS: Mapping[str, AutoencoderTable] = {
     "small_mnist_vae": _small_mnist_autoencoder(),
 }
 AUTOENCODER_FAMILIES: Mapping[str, AutoencoderFamily] = {
-    f"lr_{size}_vae": partial(lr.autoencoder, size) for size in lr.VAE_WIDTHS
+    **{f"lr_{size}_vae": partial(lr.autoencoder, size) for size in lr.VAE_WIDTHS},
+    "planted_vae": planted.autoencoder,
 }
 
 

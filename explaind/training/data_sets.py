@@ -10,7 +10,7 @@ from explaind.training.layer_tables import ImageShape
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """class_names: empty for a set that is only good as outliers. sampled: too large to be used whole."""
+    """class_names: empty for a set that is only good as outliers. sampled: the recipe says how many images."""
 
     image_shape: ImageShape
     class_names: tuple[str, ...]
@@ -29,6 +29,9 @@ DATA_SETS: Mapping[str, DataSet] = {
     "faces": DataSet((1, 32, 32), ("lit from the right", "lit from the left")),
     "nonfaces": DataSet((1, 32, 32), ()),
     "pedestrians": DataSet((3, 128, 64), ("dark torso", "bright torso")),
+    "planted_x": DataSet((1, 32, 32), ("left", "right"), sampled=True),
+    "planted_shape": DataSet((1, 32, 32), ("square", "cross"), sampled=True),
+    "planted_mark": DataSet((1, 32, 32), ("no mark", "mark"), sampled=True),
 }
 CLASSIFIED = tuple(name for name, data_set in DATA_SETS.items() if data_set.class_names)
 """What a bundle can be trained on."""

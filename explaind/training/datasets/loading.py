@@ -10,6 +10,7 @@ from explaind.training.datasets.faces import faces_parts
 from explaind.training.datasets.image_set import ImageSet, Splits, divide
 from explaind.training.datasets.letters import letters_parts
 from explaind.training.datasets.pedestrians import pedestrians_parts
+from explaind.training.datasets.planted import QUESTIONS, planted_parts
 from explaind.training.datasets.sprites import sprites_parts
 from explaind.training.datasets.standard import STANDARD, load_standard
 from explaind.training.recipe import DataRecipe
@@ -32,7 +33,7 @@ def load_images(
     """Training and test set of any of DATA_SETS, from its archive in `folder`.
 
     download: fetch MNIST, FashionMNIST or CIFAR-10 through torchvision where there is no archive. sample: how many
-    of dSprites. split_seed: divides the sets that have no test set of their own.
+    of dSprites, or of planted scenes. split_seed: divides the sets that have no test set of their own.
     """
     train, test = _load(name, folder, download, sample, split_seed)
     for images in (train, test):
@@ -47,6 +48,8 @@ def _load(name: str, folder: Path, download: bool, sample: int | None, split_see
         return letters_parts(folder, split_seed)
     if name == "dsprites":
         return sprites_parts(folder, sample, split_seed)
+    if name in QUESTIONS:
+        return planted_parts(name, sample, split_seed)
     if name == "pedestrians":
         return pedestrians_parts(folder, split_seed)
     return faces_parts(name, folder, split_seed)

@@ -1,0 +1,70 @@
+"""Networks for the planted causes, 32 × 32 grey: small, since the images are simple and four are trained a bundle."""
+
+from __future__ import annotations
+
+from explaind.training.layer_tables import (
+    FLATTEN,
+    AutoencoderTable,
+    ClassifierTable,
+    ImageShape,
+    Layer,
+    Layers,
+    conv,
+    conv_transpose,
+    dense,
+    linear,
+    max_pool,
+    reshape,
+    to_image,
+)
+
+SHAPE: ImageShape = (1, 32, 32)
+LATENTS = 8
+_FLAT = 32 * 4 * 4
+_FEATURES = 96
+
+
+def classifier(image_shape: ImageShape, classes: int = 2) -> ClassifierTable:
+    """Three halvings by strided convolutions. Raises ValueError for other images than 1×32×32."""
+    _require_shape(image_shape)
+    layers = (*_trunk(), linear(_FEATURES, classes))
+    return ClassifierTable(image_shape=SHAPE, classes=classes, layers=layers)
+
+
+def judge(image_shape: ImageShape, classes: int = 2) -> ClassifierTable:
+    """Pooling and leaky ReLUs, so that it errs elsewhere than `classifier`. Raises ValueError as that does."""
+    _require_shape(image_shape)
+    leaky: Layer = {"kind": "leaky_relu", "slope": 0.1}
+    blocks = (
+        *conv(1, 12, 3, 1, 1, activation=leaky), max_pool(2),
+        *conv(12, 24, 3, 1, 1, activation=leaky), max_pool(2),
+        *conv(24, 24, 3, 1, 1, activation=leaky), max_pool(2),
+    )  # fmt: skip
+    return ClassifierTable(
+        image_shape=SHAPE, classes=classes, layers=(*blocks, FLATTEN, *dense(24 * 4 * 4, 48), linear(48, classes))
+    )
+
+
+def autoencoder(image_shape: ImageShape, latents: int = LATENTS) -> AutoencoderTable:
+    """The classifier's trunk and its mirror image. Raises ValueError for other images than 1×32×32."""
+    _require_shape(image_shape)
+    decoder = (
+        *dense(latents, _FEATURES, bias=True),
+        *dense(_FEATURES, _FLAT),
+        reshape(32, 4, 4),
+        *conv_transpose(32, 32, 4, 2, 1),
+        *conv_transpose(32, 16, 4, 2, 1),
+        *to_image(conv_transpose(16, 1, 4, 2, 1)),
+    )
+    return AutoencoderTable(image_shape=SHAPE, latents=latents, features=_FEATURES, trunk=_trunk(), decoder=decoder)
+
+
+def _trunk() -> Layers:
+    convolutions = (*conv(1, 16, 4, 2, 1), *conv(16, 32, 4, 2, 1), *conv(32, 32, 4, 2, 1))
+    return (*convolutions, FLATTEN, *dense(_FLAT, _FEATURES))
+
+
+def _require_shape(image_shape: ImageShape) -> None:
+    if image_shape != SHAPE:
+        given = "×".join(map(str, image_shape))
+        raise ValueError(f"the networks for planted causes are for images 1×32×32, the data set's are {given}")
