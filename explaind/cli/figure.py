@@ -7,11 +7,13 @@ from pathlib import Path
 
 from explaind.cli import figure_words as words
 from explaind.cli.figure_anomaly import anomaly_height, draw_anomaly
-from explaind.cli.figure_canvas import GREEN, MARGIN, PAPER, RED, SOFT, WIDTH, Canvas, Pixels
 from explaind.cli.figure_images import IMAGES_HEIGHT, draw_images
 from explaind.cli.figure_latents import LATENTS_WIDTH, draw_latents, latents_height
 from explaind.cli.figure_path import PATH_HEIGHT, draw_path
 from explaind.errors import ConfigurationError
+from explaind.figures.canvas import MARGIN, WIDTH, Canvas
+from explaind.figures.palette import GREEN, PAPER, RED, SOFT
+from explaind.figures.pictures import Pixels
 from explaind.v1 import explanation_service_pb2 as service_pb
 
 HEADER_HEIGHT = 136

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from explaind.cli import figure_words as words
-from explaind.cli.figure_canvas import FAINT, GREEN, INK, RED, SOFT, Canvas
+from explaind.figures.canvas import Canvas
+from explaind.figures.palette import FAINT, GREEN, INK, RED, SOFT
 from explaind.v1 import explanation_pb2 as pb
 
 COUNT = 4

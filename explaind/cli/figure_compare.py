@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from explaind.cli import figure_words as words
-from explaind.cli.figure_canvas import BLUE, FAINT, INK, MARGIN, RED, SOFT, WIDTH, Canvas, Pixels
 from explaind.cli.figure_strip import Strip, draw_label
+from explaind.figures.canvas import MARGIN, WIDTH, Canvas
+from explaind.figures.palette import BLUE, FAINT, INK, RED, SOFT
+from explaind.figures.pictures import Pixels
 from explaind.v1 import explanation_pb2 as pb
 from explaind.v1 import explanation_service_pb2 as service_pb
 from explaind_client import to_array

@@ -7,7 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from explaind.cli import figure_words as words
-from explaind.cli.figure_canvas import BLUE, FAINT, INK, MARGIN, RED, SOFT, Canvas, Pixels
+from explaind.figures.canvas import MARGIN, Canvas
+from explaind.figures.palette import BLUE, FAINT, INK, RED, SOFT
+from explaind.figures.pictures import Pixels
 from explaind.v1 import explanation_pb2 as pb
 from explaind.v1 import explanation_service_pb2 as service_pb
 from explaind_client import to_array
@@ -71,8 +73,7 @@ def _attribution(canvas: Canvas, x: float, y: float, response: service_pb.Explai
     mask = response.path_mask
     self_name = words.class_name(response, mask.self_class)
     canvas.text(x, y - 30, f"Why {words.title(response)}", 18, weight="bold")
-    _draw_overlay(canvas, x, y, image, _pixels(mask.attribution))
-    canvas.frame(x, y, SIZE)
+    canvas.attribution(x, y, SIZE, image, _pixels(mask.attribution))
     if mask.outcome == pb.PATH_MASK_OUTCOME_NO_CHANGE:
         canvas.wrapped(x, y + SIZE + 10, mask.reason or "The probability does not change.", 15, SIZE, SOFT)
         return
@@ -82,26 +83,11 @@ def _attribution(canvas: Canvas, x: float, y: float, response: service_pb.Explai
         canvas.text(x + 22, top, f"{what} here makes it {self_name}", 15, INK)
 
 
-def _draw_overlay(canvas: Canvas, x: float, y: float, image: Pixels, attribution: Pixels) -> None:
-    """image: C×H×W; attribution: signed H×W. The image as pale ink on paper; red and blue over it, the stronger the
-    fuller."""
-    canvas.picture(x, y, SIZE, 1 - np.float32(0.38) * image.mean(axis=0))
-    top = float(np.max(np.abs(attribution))) or 1.0
-    overlay = np.zeros((*attribution.shape, 4), np.float32)
-    overlay[..., :3] = np.where(attribution[..., None] > 0, _rgb(RED), _rgb(BLUE))
-    overlay[..., 3] = np.clip(np.abs(attribution) / top, 0, 1) ** 0.7 * 0.95
-    canvas.picture(x, y, SIZE, overlay)
-
-
 def _reason(canvas: Canvas, x: float, y: float, reason: str) -> None:
     canvas.text(x, y - 30, "No counterpart found", 18, weight="bold")
-    canvas.frame(x, y, SIZE, FAINT)
+    canvas.frame(x, y, SIZE, SIZE, FAINT)
     canvas.wrapped(x + 18, y + 18, reason or "No natural image of the other class was found.", 16, SIZE - 36, SOFT)
 
 
 def _pixels(tensor: pb.Tensor) -> Pixels:
     return np.asarray(to_array(tensor), dtype=np.float32)
-
-
-def _rgb(color: str) -> Pixels:
-    return np.array([int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)], np.float32)

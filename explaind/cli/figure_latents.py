@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from explaind.cli import figure_words as words
-from explaind.cli.figure_canvas import BLUE, FAINT, INK, MARGIN, RED, SOFT, Canvas
 from explaind.cli.figure_strip import Strip, draw_label
+from explaind.figures.canvas import MARGIN, Canvas
+from explaind.figures.palette import BLUE, FAINT, INK, RED, SOFT
 from explaind.v1 import explanation_pb2 as pb
 from explaind.v1 import explanation_service_pb2 as service_pb
 from explaind_client import to_array

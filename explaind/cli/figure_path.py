@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from explaind.cli import figure_words as words
-from explaind.cli.figure_canvas import FAINT, INK, MARGIN, RED, SOFT, WIDTH, Canvas
+from explaind.figures.canvas import MARGIN, WIDTH, Canvas
+from explaind.figures.palette import FAINT, INK, RED, SOFT
 from explaind.v1 import explanation_service_pb2 as service_pb
 from explaind_client import to_array
 

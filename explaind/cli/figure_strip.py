@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from explaind.cli.figure_canvas import FAINT, INK, MARGIN, SOFT, Canvas, Pixels
+from explaind.figures.canvas import MARGIN, Canvas
+from explaind.figures.palette import FAINT, INK, SOFT
+from explaind.figures.pictures import Pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Strip:
         size = self.pitch - 4
         for place, picture in enumerate(self.images):
             x = self.x + place * self.pitch + 2
-            canvas.image(x, self.y, size, picture)
+            canvas.image(x, self.y, size, picture, middle=True)
             if place < len(response):
                 canvas.box(x, self.y + size + 3, size, 5, FAINT)
                 canvas.box(x, self.y + size + 3, max(size * response[place], 0.5), 5, SOFT)

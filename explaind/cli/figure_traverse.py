@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from explaind.cli import figure_words as words
-from explaind.cli.figure_canvas import INK, MARGIN, SOFT, WIDTH, Canvas, Pixels
 from explaind.cli.figure_strip import Strip, draw_label
+from explaind.figures.canvas import MARGIN, WIDTH, Canvas
+from explaind.figures.palette import INK, SOFT
+from explaind.figures.pictures import Pixels
 from explaind.v1 import explanation_pb2 as pb
 from explaind.v1 import explanation_service_pb2 as service_pb
 from explaind_client import to_array

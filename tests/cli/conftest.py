@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from explaind.cli.figure_canvas import WIDTH, Canvas
 from explaind.cli.main import app
+from explaind.figures.canvas import WIDTH, Canvas
 from explaind.settings import Settings
 from tests.served import serving
 

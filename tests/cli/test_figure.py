@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from explaind.cli import demo_run, figure
-from explaind.cli.figure_canvas import WIDTH
 from explaind.errors import ConfigurationError
+from explaind.figures.canvas import WIDTH
 from explaind.v1 import explanation_pb2 as pb
 from explaind.v1 import explanation_service_pb2 as service_pb
 from explaind_client import AnomalyScoreParameters, Client, LatentRankingParameters, PathMaskParameters, to_tensor
