@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
+from explaind.training import fitted_architectures as fitted
 from explaind.training import lr_architectures as lr
 from explaind.training import planted_architectures as planted
 from explaind.training import pm_architectures as pm
@@ -112,6 +113,8 @@ AUTOENCODERS: Mapping[str, AutoencoderTable] = {
 AUTOENCODER_FAMILIES: Mapping[str, AutoencoderFamily] = {
     **{f"lr_{size}_vae": partial(lr.autoencoder, size) for size in lr.VAE_WIDTHS},
     "planted_vae": planted.autoencoder,
+    "fitted_vae": fitted.autoencoder,
+    "fitted_narrow_vae": fitted.narrow_autoencoder,
 }
 
 

@@ -35,3 +35,5 @@ DATA_SETS: Mapping[str, DataSet] = {
 }
 CLASSIFIED = tuple(name for name, data_set in DATA_SETS.items() if data_set.class_names)
 """What a bundle can be trained on."""
+FOLDER = "folder"
+"""The set of whoever brings images: a folder of one folder a class. The recipe says its shape and classes."""

@@ -5,20 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from explaind.errors import RecipeInvalid
 from explaind.training.architectures import (
@@ -31,58 +22,16 @@ from explaind.training.architectures import (
     autoencoder_table,
     classifier_table,
 )
-from explaind.training.data_sets import CLASSIFIED, DATA_SETS, DataSet
+from explaind.training.data_recipe import DataRecipe
+from explaind.training.data_sets import DATA_SETS, DataSet
+from explaind.training.program_recipe import ProgramRecipe
 from explaind.training.recipe_errors import invalid, misfit, one_of
+from explaind.training.recipe_section import Positive, Section
 
-Positive = Annotated[int, Field(ge=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 
 
-class _Section(BaseModel):
-    """LATER: keys that a section had not at first. At their default they are left out of what is digested, so that
-    older recipes keep their digests, and what was trained from them need not be trained again."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-    LATER: ClassVar[frozenset[str]] = frozenset()
-
-    @model_serializer(mode="wrap")
-    def _without_later_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        values: dict[str, Any] = handler(self)
-        fields = type(self).model_fields
-        return {key: value for key, value in values.items() if key not in self.LATER or value != fields[key].default}
-
-
-class DataRecipe(_Section):
-    """validation: images of the training set kept back to stop on. calibration: images of the test set for
-    p-values; too few make small p-values impossible (the least is 1/(n + 1)); what is left is for evaluation.
-    sample: images drawn from a set that is too large to be used whole (dsprites), a fifth of them for the test set."""
-
-    LATER = frozenset({"sample"})
-
-    set: str
-    validation: Positive = 5000
-    calibration: Positive = 5000
-    split_seed: int = 1
-    sample: Positive | None = None
-
-    @field_validator("set")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        return one_of(value, CLASSIFIED)
-
-    @property
-    def kind(self) -> DataSet:
-        """Image shape and classes."""
-        return DATA_SETS[self.set]
-
-    @model_validator(mode="after")
-    def _sample_of_the_large(self) -> Self:
-        if self.sample is not None and not self.kind.sampled:
-            raise misfit("sample", f"{self.set} is used whole; leave the key out")
-        return self
-
-
-class FitRecipe(_Section):
+class FitRecipe(Section):
     """epochs: at most; the learning rate falls to 0 over them (half a cosine). patience: epochs without a better
     validation value before stopping; too small stops on noise."""
 
@@ -102,6 +51,18 @@ class ClassifierRecipe(FitRecipe):
     def table(self, data_set: DataSet) -> ClassifierTable:
         """The network for such images and classes. Raises ValueError where the architecture is for others."""
         return classifier_table(self.architecture, data_set.image_shape, len(data_set.class_names))
+
+
+def _kind_of_classifier(value: object) -> str:
+    foreign = isinstance(value, ProgramRecipe) or (isinstance(value, Mapping) and "program" in value)
+    return "[program]" if foreign else "[fit]"
+
+
+AnyClassifier = Annotated[
+    Annotated[ClassifierRecipe, Tag("[fit]")] | Annotated[ProgramRecipe, Tag("[program]")],
+    Discriminator(_kind_of_classifier),
+]
+"""A classifier to fit, or one that was trained elsewhere."""
 
 
 class SpaceRecipe(FitRecipe):
@@ -144,7 +105,7 @@ class SpaceRecipe(FitRecipe):
         return autoencoder_table(self.architecture, data_set.image_shape, self.latents)
 
 
-class ReferenceRecipe(_Section):
+class ReferenceRecipe(Section):
     """Thresholds and sample sizes of the reference statistics (DESIGN §3.1).
 
     images: of the training set, for bins and class norms; too few leave outer bins empty. forest_images: of those,
@@ -163,7 +124,7 @@ class ReferenceRecipe(_Section):
     served_leaves: Annotated[int, Field(ge=2, le=500)] = 500
 
 
-class AnomalyRecipe(_Section):
+class AnomalyRecipe(Section):
     """outliers: data sets the supervised detector learns from; empty: the bundle has none."""
 
     outliers: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -175,7 +136,7 @@ class AnomalyRecipe(_Section):
         return tuple(one_of(name, DATA_SETS) for name in value)
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """All that a bundle is built from. threads: of torch; part of the recipe because sums in another order give
     other last bits, so a rebuild is the same to the bit only at the same number."""
 
@@ -184,7 +145,7 @@ class Recipe(_Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     threads: Annotated[int, Field(ge=1, le=64)] = 1
     data: DataRecipe
-    classifier: ClassifierRecipe
+    classifier: AnyClassifier
     judge: ClassifierRecipe | None = None
     spaces: dict[Name, SpaceRecipe]
     reference: ReferenceRecipe = ReferenceRecipe()
@@ -202,10 +163,18 @@ class Recipe(_Section):
     def _networks_fit_the_images(self) -> Self:
         classifiers = {"classifier": self.classifier, "judge": self.judge}
         for name, classifier in classifiers.items():
-            if classifier is not None:
+            if isinstance(classifier, ClassifierRecipe):
                 _require_table(f"{name}.architecture", classifier.table, self.data.kind)
         for name, space in self.spaces.items():
             _require_table(f"spaces.{name}.architecture", space.table, self.data.kind)
+        return self
+
+    @model_validator(mode="after")
+    def _program_takes_such_images(self) -> Self:
+        if isinstance(self.classifier, ProgramRecipe):
+            takes, has = self.classifier.input_shape[0], self.data.kind.image_shape[0]
+            if takes != has:
+                raise misfit("classifier.input_shape", f"it takes {takes} channels, the images have {has}")
         return self
 
     @model_validator(mode="after")

@@ -25,7 +25,7 @@ def misfit(key: str, problem: str) -> PydanticCustomError:
 
 def invalid(path: Path, text: str, error: ErrorDetails) -> RecipeInvalid:
     """path, text: the recipe's file and its content. error: the first of pydantic's."""
-    keys = [str(part) for part in error["loc"] if part != "[key]"]
+    keys = [str(part) for part in error["loc"] if not str(part).startswith("[")]  # [key], and a union's [tags]
     keys += error.get("ctx", {}).get("misfit", "").split(".") if error["type"] == "misfit" else []
     key = ".".join(keys)
     line = _line_of(text, keys)

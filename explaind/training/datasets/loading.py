@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from explaind.errors import DataSetInvalid
-from explaind.training.data_sets import DATA_SETS
+from explaind.training.data_recipe import DataRecipe
+from explaind.training.data_sets import DATA_SETS, FOLDER
 from explaind.training.datasets.faces import faces_parts
+from explaind.training.datasets.folder import folder_parts
 from explaind.training.datasets.image_set import ImageSet, Splits, divide
 from explaind.training.datasets.letters import letters_parts
 from explaind.training.datasets.pedestrians import pedestrians_parts
 from explaind.training.datasets.planted import QUESTIONS, planted_parts
 from explaind.training.datasets.sprites import sprites_parts
 from explaind.training.datasets.standard import STANDARD, load_standard
-from explaind.training.recipe import DataRecipe
 
 
 def load_splits(recipe: DataRecipe, folder: Path, *, download: bool = False) -> Splits:
@@ -21,7 +22,12 @@ def load_splits(recipe: DataRecipe, folder: Path, *, download: bool = False) -> 
 
     Raises DataSetInvalid where the set is missing, damaged or smaller than the recipe asks.
     """
-    train, test = load_images(recipe.set, folder, download=download, sample=recipe.sample, split_seed=recipe.split_seed)
+    if recipe.set == FOLDER:
+        train, test = folder_parts(recipe)
+    else:
+        train, test = load_images(
+            recipe.set, folder, download=download, sample=recipe.sample, split_seed=recipe.split_seed
+        )
     fitting, validation = divide(train, recipe.validation, recipe.split_seed, recipe.set)
     evaluation, calibration = divide(test, recipe.calibration, recipe.split_seed + 1, recipe.set)
     return Splits(fitting, validation, calibration, evaluation)
