@@ -1,0 +1,74 @@
+"""How well one number tells outliers from in-distribution images: rates, areas, curves. Arrays in, figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
+
+from explaind.explanations.types import DoubleArray
+from explaind.training.evaluation.anomaly.scored import Verdicts
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A rate and its exact (Clopper–Pearson) 95 % interval."""
+
+    rate: float
+    low: float
+    high: float
+
+
+def separation(inside: Verdicts, outside: Verdicts) -> dict[str, float]:
+    """Outliers are the positive class; `average_precision_members` is the other way round, as [AN] defines it.
+
+    A random score has the base rate as its average precision. fpr_at_95_tpr: share of in-distribution images that
+    are called outliers where 95 % of the outliers are.
+    """
+    kinds, scores = labelled(inside.scores, outside.scores)
+    return {
+        "auroc": float(roc_auc_score(kinds, scores)),
+        "average_precision": float(average_precision_score(kinds, scores)),
+        "average_precision_members": float(average_precision_score(1 - kinds, -scores)),
+        "base_rate": float(kinds.mean()),
+        "fpr_at_95_tpr": float(np.mean(inside.scores >= np.quantile(outside.scores, 0.05))),
+        "flagged": float(np.mean(outside.anomalous)),
+        "median_p_value": float(np.median(outside.p_values)),
+    }
+
+
+def auroc(inside: DoubleArray, outside: DoubleArray) -> float:
+    """Probability that an outlier scores higher than an in-distribution image; ties count half."""
+    return float(roc_auc_score(*labelled(inside, outside)))
+
+
+def two_sided(area: float) -> float:
+    """A control may separate in either direction."""
+    return max(area, 1 - area)
+
+
+def areas(inside: Mapping[str, DoubleArray], outside: Mapping[str, DoubleArray]) -> dict[str, float]:
+    """AUROC by name."""
+    return {name: auroc(inside[name], outside[name]) for name in inside}
+
+
+def roc(inside: DoubleArray, outside: DoubleArray) -> tuple[DoubleArray, DoubleArray]:
+    """False and true positive rates, both rising."""
+    false, true, _ = roc_curve(*labelled(inside, outside))
+    return np.asarray(false), np.asarray(true)
+
+
+def share(successes: NDArray[np.bool_]) -> Interval:
+    """successes (B,), at least one."""
+    result = binomtest(int(successes.sum()), len(successes))
+    interval = result.proportion_ci(method="exact")
+    return Interval(float(successes.mean()), float(interval.low), float(interval.high))
+
+
+def labelled(inside: DoubleArray, outside: DoubleArray) -> tuple[NDArray[np.int64], DoubleArray]:
+    """0 for inside, 1 for outside; and their scores."""
+    return np.repeat([0, 1], [len(inside), len(outside)]), np.concatenate([inside, outside])
