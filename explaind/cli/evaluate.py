@@ -1,4 +1,4 @@
-"""`explaind evaluate`: a bundle against its bars."""
+"""`explaind evaluate`: a bundle against its bars, and the report of it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,15 @@ def evaluate(
     training_runs: Path | None = typer.Option(
         None, show_default="training_runs", help="Where training kept the judge."
     ),
+    results: Path | None = typer.Option(
+        None, show_default="docs/results", help="Where the report goes, in a folder of the bundle's name."
+    ),
+    section: list[str] = typer.Option(
+        [], help="Measure this section only; the others keep what an earlier run found. May be repeated."
+    ),
     quick: bool = typer.Option(False, "--quick", help="A few images a section: minutes less, and less certain."),
 ) -> None:
-    """Measure a bundle on its test set, write evaluation.json beside the recipe, and fail where a bar is missed."""
+    """Measure a bundle on its test set, write its report, and fail where a bar is missed or a section fails."""
     settings = settings_from(data=data, training_runs=training_runs)
     with extra("all"):
         from explaind.training.evaluation import evaluate as evaluation
@@ -26,12 +32,17 @@ def evaluate(
         bundle,
         data=settings.data,
         runs=settings.training_runs,
+        results=results or evaluation.RESULTS,
         extent=evaluation.QUICK if quick else None,
+        only=section,
         report=lambda line: typer.echo(line, err=True),
     )
     bars: Any = result["bars"]
     _print(bars)
-    if not all(bar["passed"] for bar in bars):
+    failed = [key for key, figures in result.items() if isinstance(figures, dict) and "failed" in figures]
+    for key in failed:
+        typer.echo(f"explaind: section {key} failed: {result[key]['failed']}", err=True)
+    if failed or not all(bar["passed"] for bar in bars):
         raise typer.Exit(1)
 
 

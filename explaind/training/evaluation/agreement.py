@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -11,9 +12,13 @@ from explaind.backends import torch as torch_backend
 from explaind.backends import torchserve
 from explaind.backends.bundle_models import BundleModels
 from explaind.backends.torchserve_launcher import TorchServe
+from explaind.bundles.manifest import Role
 from explaind.explanations import anomaly_score, latent_ranking, path_mask
 from explaind.explanations.prediction import predict
 from explaind.explanations.types import AnomalyScoreParameters, Explanation, LatentRankingParameters, PathMaskParameters
+from explaind.training.evaluation.extent import Extent
+from explaind.training.evaluation.page import Page
+from explaind.training.evaluation.section import Section
 from explaind.training.evaluation.subject import Subject
 
 
@@ -116,3 +121,33 @@ def _iou(a: Explanation, b: Explanation) -> float:
     one, other = a.path_mask.mask > 0.5, b.path_mask.mask > 0.5
     union = np.logical_or(one, other).sum()
     return float(np.logical_and(one, other).sum() / union) if union else 1.0
+
+
+def _run(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
+    count = min(extent.backend_images, len(subject.images))
+    figures = evaluate_backends(subject, count, with_torchserve=extent.torchserve)
+    backends: Any = figures["against_onnx"]
+    page.text(
+        f"All three explanations of {count} images by each backend, against the same answers by onnxruntime. Each "
+        "bundle's graphs passed the parity gate (1e-4) before; here whole explanations are compared."
+    )
+    page.table(
+        ("backend", "same class", "same five first latents", "largest p-value difference", "mask IoU, least",
+         "5th percentile", "median"),
+        [
+            (name, b["same_class"], b["same_top_5"], b["p_value_difference"], b["mask_iou"],
+             b["mask_iou_5th_percentile"], b["mask_iou_median"])
+            for name, b in backends.items()
+        ],
+    )  # fmt: skip
+    return figures
+
+
+def _excuse(subject: Subject) -> str | None:
+    """All three explanations are compared, so all must be there."""
+    roles: tuple[Role, ...] = ("ranking", "morphing")
+    missing = next((role for role in roles if subject.manifest.space_with_role(role) is None), None)
+    return f"The bundle has no {missing} space, so not all three explanations." if missing else None
+
+
+SECTION = Section("backends", "Do the backends agree?", _run, _excuse)

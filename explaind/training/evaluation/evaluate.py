@@ -1,26 +1,24 @@
-"""The whole evaluation of a bundle, section by section, and the file it is written to."""
+"""The evaluation of a bundle, section by section."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from explaind.bundles import manifest as manifests
-from explaind.errors import ConfigurationError
-from explaind.training.evaluation.agreement import evaluate_backends
-from explaind.training.evaluation.anomalies import evaluate_anomalies
-from explaind.training.evaluation.bars import judge_all
-from explaind.training.evaluation.classification import evaluate_classification
+from explaind.errors import ConfigurationError, ExplaindError
 from explaind.training.evaluation.extent import QUICK, Extent
-from explaind.training.evaluation.masks import evaluate_masks
-from explaind.training.evaluation.morphs import evaluate_morphs
+from explaind.training.evaluation.page import Page
+from explaind.training.evaluation.report import FILE_NAME, Report
+from explaind.training.evaluation.section import Section
+from explaind.training.evaluation.sections import SECTIONS
 from explaind.training.evaluation.subject import Subject, open_subject
 
-__all__ = ["FILE_NAME", "QUICK", "Extent", "evaluate"]
+__all__ = ["FILE_NAME", "QUICK", "RESULTS", "Extent", "evaluate"]
 
-FILE_NAME = "evaluation.json"
+RESULTS = Path("docs/results")
 
 
 def evaluate(
@@ -28,51 +26,59 @@ def evaluate(
     *,
     data: Path = Path("../shared/data"),
     runs: Path = Path("training_runs"),
+    results: Path = RESULTS,
     extent: Extent | None = None,
+    only: Sequence[str] = (),
+    sections: Sequence[Section] = SECTIONS,
     report: Callable[[str], None] = lambda line: None,
-) -> Mapping[str, object]:
-    """bundle: the folder with recipe.toml. Writes evaluation.json beside it and returns its content.
+) -> Mapping[str, Any]:
+    """bundle: the folder with recipe.toml. Writes evaluation.json beside it and `results`/NAME/README.md with its
+    figures, and returns what evaluation.json holds. A section that fails with a typed error says so in both, and the
+    others go on.
 
-    runs: where the judge's network is. report: called with a line before and after each section.
-    Raises BundleInvalid, RecipeInvalid, DataSetInvalid, ConfigurationError where the file cannot be written.
+    runs: where the judge's network is. only: keys of the sections to measure; the others keep what an earlier run
+    found. report: called with a line before and after each section. Raises BundleInvalid, RecipeInvalid,
+    DataSetInvalid, ConfigurationError for an unknown section or where nothing can be written.
     """
-    extent = extent or Extent()
-    subject = open_subject(bundle, data)
-    sections: Mapping[str, Callable[[Subject], Mapping[str, object]]] = {
-        "classification": evaluate_classification,
-        "anomaly": evaluate_anomalies,
-        "morphing": lambda s: evaluate_morphs(s, runs, extent.images, extent.reference_morphs),
-        "path_mask": lambda s: evaluate_masks(s, extent.images, extent.reference_masks),
-        "backends": lambda s: evaluate_backends(s, extent.backend_images, with_torchserve=extent.torchserve),
-    }
-    evaluation: dict[str, object] = {
-        "bundle": subject.manifest.name,
+    chosen = _chosen(sections, only)
+    subject = open_subject(bundle, data, runs)
+    name = subject.manifest.name
+    heading = {
+        "bundle": name,
         "version": subject.manifest.version,
         "bundle_digest": manifests.digest(subject.folder),
     }
-    for name, section in sections.items():
-        report(f"{name} …")
+    kept = Report(bundle, results / name, heading, sections)
+    kept.begin(keep=bool(only))
+    for place, section in enumerate(chosen, start=1):
+        report(f"[{place}/{len(chosen)}] {section.key} …")
         start = time.perf_counter()
-        evaluation[name] = section(subject)
-        report(f"{name}: done in {time.perf_counter() - start:.0f} s")
-    evaluation["bars"] = judge_all(evaluation)
-    _write(bundle / FILE_NAME, evaluation)
-    return evaluation
+        outcome = _measure(section, subject, extent or Extent(), kept)
+        report(f"[{place}/{len(chosen)}] {section.key}: {outcome} in {time.perf_counter() - start:.0f} s")
+    return kept.evaluation()
 
 
-def _write(path: Path, evaluation: Mapping[str, object]) -> None:
-    temporary = path.with_suffix(".partial")
+def _chosen(sections: Sequence[Section], only: Sequence[str]) -> list[Section]:
+    known = {section.key: section for section in sections}
+    unknown = next((key for key in only if key not in known), None)
+    if unknown is not None:
+        raise ConfigurationError(f"There is no section {unknown}; choose among {', '.join(known)}.")
+    return [section for section in sections if not only or section.key in only]
+
+
+def _measure(section: Section, subject: Subject, extent: Extent, kept: Report) -> str:
+    """Runs one section and keeps what it found; returns how it went."""
+    page = Page(kept.folder, section.title, level=2)
+    excuse = section.excuse(subject)
+    if excuse is not None:
+        page.text(excuse)
+        kept.put(section.key, {"excuse": excuse}, page.markdown())
+        return "not for this bundle"
     try:
-        temporary.write_text(json.dumps(_rounded(evaluation), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be written ({error.strerror}); check the folder's rights.") from error
-
-
-def _rounded(value: object) -> object:
-    """Floats to six significant digits: what is measured here is not more certain."""
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, Mapping):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+        figures = section.run(subject, extent, page)
+    except ExplaindError as error:
+        page.text(f"**Failed:** {error}")
+        kept.put(section.key, {"failed": str(error)}, page.markdown())
+        return f"failed ({error})"
+    kept.put(section.key, figures, page.markdown())
+    return "done"

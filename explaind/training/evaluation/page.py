@@ -8,18 +8,27 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from explaind.errors import ConfigurationError
+
 DPI = 100
 
 
 class Page:
-    """folder: `docs/results/<bundle>`; figures go into it as PNG while the page is written, the text at `save`."""
+    """folder: `docs/results/<bundle>`; figures go into it as PNG while the page is written, the text at `save`.
 
-    def __init__(self, folder: Path, title: str) -> None:
+    level: of the title; 2 for a section, which `evaluate` puts on the bundle's page.
+    """
+
+    def __init__(self, folder: Path, title: str, level: int = 1) -> None:
         self._folder = folder
-        self._blocks = [f"# {title}"]
-        folder.mkdir(parents=True, exist_ok=True)
+        self._blocks = [f"{'#' * level} {title}"]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"{folder} cannot be made ({error.strerror}); name another folder.") from error
 
-    def heading(self, text: str, level: int = 2) -> None:
+    def heading(self, text: str, level: int = 3) -> None:
+        """Within a section, level 3; a page that is written alone has 2 below its title."""
         self._blocks.append(f"{'#' * level} {text}")
 
     def text(self, markdown: str) -> None:
@@ -36,11 +45,15 @@ class Page:
         figure.savefig(self._folder / f"{name}.png", dpi=DPI, metadata={"Software": None})
         self._blocks.append(f"![{caption}]({name}.png)\n\n*{caption}*")
 
+    def markdown(self) -> str:
+        """What is written so far."""
+        return "\n\n".join(self._blocks)
+
     def save(self) -> Path:
         """Writes README.md whole and returns its path."""
         path = self._folder / "README.md"
         temporary = path.with_suffix(".partial")
-        temporary.write_text("\n\n".join(self._blocks) + "\n", encoding="utf-8")
+        temporary.write_text(self.markdown() + "\n", encoding="utf-8")
         temporary.replace(path)
         return path
 

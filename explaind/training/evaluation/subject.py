@@ -17,12 +17,14 @@ from explaind.explanations.models import Autoencoder, MorphingModels
 from explaind.explanations.prediction import predict
 from explaind.explanations.types import Factor, FloatArray, MorphReference, Prediction, RankingReference, Reference
 from explaind.training.datasets import Splits, as_floats, load_splits
+from explaind.training.evaluation.judge import Judge
 from explaind.training.recipe import Recipe, load_recipe
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """name/version of the bundle in `folder`; models on ONNX, one thread."""
+    """name/version of the bundle in `folder`; models on ONNX, one thread. runs: folder of the training runs, one a
+    bundle, that keep what is not served."""
 
     folder: Path
     recipe: Recipe
@@ -31,6 +33,7 @@ class Subject:
     models: BundleModels
     splits: Splits
     data: Path
+    runs: Path = Path("training_runs")
 
     @cached_property
     def images(self) -> FloatArray:
@@ -45,6 +48,11 @@ class Subject:
     @cached_property
     def predicted(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         return np.array([p.class_index for p in self.predictions])
+
+    @cached_property
+    def judge(self) -> Judge | None:
+        """None where the recipe names none. Raises BundleInvalid where the training run has it no more."""
+        return Judge(self.runs / self.recipe.name) if self.recipe.judge is not None else None
 
     @property
     def morphing_name(self) -> str:
@@ -85,8 +93,8 @@ class Subject:
         return space.name
 
 
-def open_subject(bundle: Path, data: Path) -> Subject:
-    """bundle: the folder of a recipe, or of one version. Raises BundleInvalid, RecipeInvalid, DataSetInvalid."""
+def open_subject(bundle: Path, data: Path, runs: Path = Path("training_runs")) -> Subject:
+    """bundle: the folder of a recipe. Raises BundleInvalid, RecipeInvalid, DataSetInvalid."""
     recipe = load_recipe(bundle)
     folder = bundle / recipe.version
     manifest = manifests.read(folder)
@@ -99,4 +107,5 @@ def open_subject(bundle: Path, data: Path) -> Subject:
         models=onnx.open_bundle(folder, threads=1),
         splits=load_splits(recipe.data, data),
         data=data,
+        runs=runs,
     )

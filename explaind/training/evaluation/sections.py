@@ -1,0 +1,37 @@
+"""All sections of an evaluation, in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from explaind.training.evaluation import agreement, classification
+from explaind.training.evaluation.anomalies import evaluate_anomalies
+from explaind.training.evaluation.extent import Extent
+from explaind.training.evaluation.masks import evaluate_masks
+from explaind.training.evaluation.morphs import evaluate_morphs
+from explaind.training.evaluation.page import Page
+from explaind.training.evaluation.section import Section
+from explaind.training.evaluation.subject import Subject
+
+
+def _anomaly(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
+    return evaluate_anomalies(subject)
+
+
+def _morphing(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
+    return evaluate_morphs(subject, subject.runs, extent.images, extent.reference_morphs)
+
+
+def _path_mask(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
+    return evaluate_masks(subject, extent.images, extent.reference_masks)
+
+
+# classification, latents, rankings, anomaly, protocol, morphing, paths, path_mask, cut_and_paste, disentanglement,
+# truth, backends: a section stands where a reader needs what is before it.
+SECTIONS: tuple[Section, ...] = (
+    classification.SECTION,
+    Section("anomaly", "Anomaly scores", _anomaly),
+    Section("morphing", "Semantic morphing", _morphing),
+    Section("path_mask", "Path masks", _path_mask),
+    agreement.SECTION,
+)
