@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from explaind.training.evaluation import agreement, classification
+from explaind.training.evaluation import agreement, classification, latents
 from explaind.training.evaluation.anomalies import evaluate_anomalies
 from explaind.training.evaluation.extent import Extent
 from explaind.training.evaluation.masks import evaluate_masks
@@ -30,6 +30,7 @@ def _path_mask(subject: Subject, extent: Extent, page: Page) -> Mapping[str, obj
 # truth, backends: a section stands where a reader needs what is before it.
 SECTIONS: tuple[Section, ...] = (
     classification.SECTION,
+    latents.SECTION,
     Section("anomaly", "Anomaly scores", _anomaly),
     Section("morphing", "Semantic morphing", _morphing),
     Section("path_mask", "Path masks", _path_mask),

@@ -10,6 +10,7 @@ import numpy as np
 
 from explaind.backends import onnx
 from explaind.backends.bundle_models import BundleModels
+from explaind.bundles import labels
 from explaind.bundles import manifest as manifests
 from explaind.bundles import reference as references
 from explaind.errors import BundleInvalid
@@ -77,6 +78,16 @@ class Subject:
         return tuple(
             Factor(dimensions=(index,), label=f"z{index}") for index in range(len(self.ranking_reference().used))
         )
+
+    def latent_names(self, space: str) -> tuple[str, ...]:
+        """A name for every latent of a space: from labels.toml where it describes this very encoder, else `z17`."""
+        described = self.manifest.space_named(space)
+        if described is None:
+            raise BundleInvalid(f"{self.folder} has no space {space}.")
+        named = labels.parse_labels(self.folder.parent / labels.FILE_NAME).get(space)
+        fits = named is not None and not labels.misfit(named, described.latent_count, described.encoder_digest)
+        factors = labels.factors_of(described.latent_count, named if fits else None)
+        return tuple(label for _, label in sorted((d, factor.label) for factor in factors for d in factor.dimensions))
 
     def morph_reference(self) -> MorphReference:
         if self.reference.morph is None:
