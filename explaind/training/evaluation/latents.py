@@ -107,11 +107,15 @@ def _write_traversals(subject: Subject, name: str, reference: RankingReference, 
 def _write_norms(subject: Subject, page: Page) -> dict[str, object]:
     names = subject.manifest.class_names
     norms = code_norms(subject.autoencoder, subject.images, subject.predicted.astype(np.int32), subject.recipe.seed)
-    targets = subject.morph_reference().class_norms
+    targets, latents = (
+        subject.morph_reference().class_norms,
+        len(subject.reference.rankings[subject.morphing_name].used),
+    )
     page.text(
         "The norm of a code tells how likely the prior finds it, and [PM]'s penalty pulls a morph towards the mean "
         "norm of its target class. Codes are sampled from N(μ(x), σ(x)), as the morph's start is, for "
-        f"{len(norms.classes)} images; classes as the classifier reads them."
+        f"{len(norms.classes)} images; classes as the classifier reads them. A code drawn from the prior itself has norm "
+        f"√{latents} ≈ {latents**0.5:.2f}; latents that are not used add their noise and nothing that tells classes apart."
     )
     page.figure(
         "latents_norms",

@@ -50,7 +50,7 @@ def norms_by_class(norms: DoubleArray, classes: IntArray, names: Sequence[str], 
     shown = [index for index in range(len(names)) if np.any(classes == index)]
     figure, panels = chart(900, 60 + 58 * len(shown), rows=len(shown))
     low, high = float(min(norms.min(), targets.min())), float(max(norms.max(), targets.max()))
-    bins = np.linspace(low, high, 60)
+    bins = np.linspace(low, high, 40)
     for axes, index in zip(panels, shown, strict=True):
         axes.hist(norms[classes == index], bins=bins.tolist(), color=series(index), density=True)
         axes.axvline(float(targets[index]), color=INK, lw=1.6)

@@ -10,6 +10,7 @@ from explaind.training.evaluation.extent import Extent
 from explaind.training.evaluation.masks import evaluate_masks
 from explaind.training.evaluation.morphs import evaluate_morphs
 from explaind.training.evaluation.page import Page
+from explaind.training.evaluation.rankings import section as rankings
 from explaind.training.evaluation.section import Section
 from explaind.training.evaluation.subject import Subject
 
@@ -31,6 +32,7 @@ def _path_mask(subject: Subject, extent: Extent, page: Page) -> Mapping[str, obj
 SECTIONS: tuple[Section, ...] = (
     classification.SECTION,
     latents.SECTION,
+    rankings.SECTION,
     Section("anomaly", "Anomaly scores", _anomaly),
     Section("morphing", "Semantic morphing", _morphing),
     Section("path_mask", "Path masks", _path_mask),
