@@ -12,6 +12,9 @@ from explaind.explanations.prediction import top_two
 from explaind.explanations.types import BoolArray, DoubleArray, FloatArray, Prediction
 
 SAMPLES = 64
+WIDENINGS = (1.0, 2.0, 3.0)
+"""Of σ(x), tried in turn: on 500 letters 6 have no code of their class at 1, for the autoencoder rebuilds them as
+another letter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +37,29 @@ def choose(
 ) -> MorphStart:
     """image (C, H, W); pair: the two classes the path joins → the L1-closest fit candidate.
 
-    Candidates are μ(x) and 64 samples of N(μ(x), σ(x)). Fit are those with the image's top two classes; if none,
-    with its top class; where that class is not of the pair, those whose top class is.
+    Candidates are μ(x) and 64 samples of N(μ(x), σ(x)), or of two and three times that σ where none is fit. Fit are
+    those with the image's top two classes; if none, with its top class; where that class is not of the pair, those
+    whose top class is. Raises Cancelled.
     """
     budget.raise_if_cancelled()
     mean, deviation = models.autoencoder.encode(image[None])
-    codes = _candidates(mean[0], deviation[0], random)
+    for widening in WIDENINGS:
+        codes = _candidates(mean[0], widening * deviation[0], random)
+        start = _closest(models, image, codes, pair, prediction, budget)
+        if start.top_class is not None:
+            break
+    return start
+
+
+def _closest(
+    models: MorphingModels,
+    image: FloatArray,
+    codes: FloatArray,
+    pair: tuple[int, int],
+    prediction: Prediction,
+    budget: Budget,
+) -> MorphStart:
+    """codes (B, D), μ(x) first → the L1-closest fit one."""
     budget.raise_if_cancelled()
     images = models.autoencoder.decode(codes)
     budget.raise_if_cancelled()

@@ -73,11 +73,9 @@ class Walk:
     stop: Stop
 
 
-def walk(
-    gradient: MorphGradient, start: DoubleArray, goal: Goal, stepper: Stepper, limit: int | None, budget: Budget
-) -> Walk:
-    """start (D,) → the first code that reaches the goal, or the last one. Raises Cancelled."""
-    code, cap = start, stepper.steps if limit is None else limit
+def walk(gradient: MorphGradient, start: DoubleArray, goal: Goal, stepper: Stepper, cap: int, budget: Budget) -> Walk:
+    """start (D,), at most `cap` steps → the first code that reaches the goal, or the last one. Raises Cancelled."""
+    code = start
     for steps in range(cap + 1):
         budget.raise_if_cancelled()
         slopes, logits = _slopes(gradient, stepper.batch(code), goal)

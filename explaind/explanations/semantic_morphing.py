@@ -8,10 +8,12 @@ from explaind.explanations import morph_start, path_mask_parameters
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import MorphingModels
 from explaind.explanations.morph_reference_solver import LikelihoodDescent
+from explaind.explanations.morph_settling import settle
 from explaind.explanations.morph_start import MorphStart
 from explaind.explanations.morph_walk import Goal, Stepper, Stop, Walk, walk
 from explaind.explanations.smoothed_flow import SmoothedFlow
 from explaind.explanations.types import (
+    DoubleArray,
     FloatArray,
     Morph,
     MorphReference,
@@ -51,7 +53,14 @@ def morph(
         threshold=parameters.entropy_threshold,
     )
     stepper = _stepper(reference, parameters, target, random)
-    end = walk(models.morph_gradient, start.code, goal, stepper, parameters.max_steps, budget)
+
+    def walk_on(code: DoubleArray, taken: int) -> Walk:
+        cap = stepper.steps if parameters.max_steps is None else parameters.max_steps
+        return walk(models.morph_gradient, code, goal, stepper, cap - taken, budget)
+
+    end = walk_on(start.code, 0)
+    if parameters.solver is Solver.FAST:
+        end = settle(models, start.code, end, goal, walk_on, budget)
     return _result(pair, start, goal, end)
 
 

@@ -71,6 +71,14 @@ def test_without_the_same_top_two_the_same_top_will_do() -> None:
     assert (start.top_class, start.agrees) == (0, False)
 
 
+def test_where_no_sample_has_the_same_top_class_wider_ones_are_drawn() -> None:
+    """A lead of 1.5 is 5.3 deviations of a difference: none of 64 samples turns it, three times wider some do."""
+    start = _choose((1.5, 0.0, 0.0), (1, 0), own=(0.0, 1.5, -9.0))
+    assert start.top_class == 1
+    assert int(start.code.argmax()) == 1
+    assert start.code == pytest.approx([1.5, 0.0, 0.0], abs=4 * 3 * 0.2)
+
+
 def test_without_the_same_top_class_there_is_no_start() -> None:
     start = _choose((9.0, 5.0, 0.0), (1, 2), own=(0.0, 9.0, 5.0))
     assert start.top_class is None
