@@ -114,8 +114,8 @@ def _write_norms(subject: Subject, page: Page) -> dict[str, object]:
     page.text(
         "The norm of a code tells how likely the prior finds it, and [PM]'s penalty pulls a morph towards the mean "
         "norm of its target class. Codes are sampled from N(μ(x), σ(x)), as the morph's start is, for "
-        f"{len(norms.classes)} images; classes as the classifier reads them. A code drawn from the prior itself has norm "
-        f"√{latents} ≈ {latents**0.5:.2f}; latents that are not used add their noise and nothing that tells classes apart."
+        f"{len(norms.classes)} images; classes as the classifier reads them. A code drawn from the prior itself has "
+        f"norm √{latents} ≈ {latents**0.5:.2f}; latents that are not used add their noise and tell no classes apart."
     )
     page.figure(
         "latents_norms",
