@@ -30,8 +30,8 @@ DATA_SETS: Mapping[str, DataSet] = {
     "nonfaces": DataSet((1, 32, 32), ()),
     "pedestrians": DataSet((3, 128, 64), ("dark torso", "bright torso")),
     "planted_x": DataSet((1, 32, 32), ("left", "right"), sampled=True),
-    "planted_shape": DataSet((1, 32, 32), ("square", "cross"), sampled=True),
-    "planted_mark": DataSet((1, 32, 32), ("no mark", "mark"), sampled=True),
+    "planted_shape": DataSet((1, 32, 32), ("cross", "square"), sampled=True),
+    "planted_mark": DataSet((1, 32, 32), ("faint mark", "bright mark"), sampled=True),
 }
 CLASSIFIED = tuple(name for name, data_set in DATA_SETS.items() if data_set.class_names)
 """What a bundle can be trained on."""

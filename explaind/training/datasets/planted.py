@@ -1,9 +1,11 @@
 """Images whose causes are known by construction: a grey object and an independent mark, drawn from five factors.
 
-32 × 32, black background. Every factor is drawn independently of the others: x (the object's column, in a left or a
-right band), y, scale, shape (square or cross) and mark (a bright square in the upper left corner, or nothing). Three
-questions, each about one factor alone, give three data sets of the same images: `planted_x`, `planted_shape` and
-`planted_mark`. What a classifier of one of them answers can have no other cause than that factor's pixels.
+32 × 32, black background. Every factor is continuous and drawn independently of the others: x and y of the object's
+centre, its scale, its shape (from a thin cross to a square) and the brightness of a mark in the upper left corner.
+Three questions, each about one factor alone, give three data sets of the same images: `planted_x` (left or right?),
+`planted_shape` (cross or square?) and `planted_mark` (faint or bright?). The factor that is asked about keeps off the
+middle of its range, so that every answer is sure. What a classifier of one of them answers can have no other cause than
+that factor's pixels.
 """
 
 from __future__ import annotations
@@ -24,27 +26,29 @@ FACTORS = ("x", "y", "scale", "shape", "mark")
 QUESTIONS: Mapping[str, str] = {"planted_x": "x", "planted_shape": "shape", "planted_mark": "mark"}
 """The factor that each data set asks about."""
 
-BANDS = ((8.0, 11.0), (21.0, 24.0))  # columns of the object's centre, in pixels
-ROWS = (17.0, 23.5)
+# The two ranges of a factor that may be asked about: the answer 0 and the answer 1.
+COLUMNS = ((7.0, 14.0), (18.0, 25.0))  # of the object's centre, in pixels
+ARMS = ((0.25, 0.55), (0.7, 1.0))  # width of a cross's arms, of its side; with 1 it is a square
+BRIGHTNESS = ((0.0, 0.3), (0.7, 1.0))
+ROWS = (16.5, 23.5)
 SCALES = (5.0, 7.0)  # half of the object's side, in pixels
-ARM = 0.4  # a cross's arms are so wide, of its side
 MARK = slice(1, 9)  # rows and columns of the mark
-MARK_BRIGHTNESS = (0.6, 1.0)
 _LINES = 8  # samples in a pixel's height; in its width the coverage is exact
 
+Ranges = tuple[tuple[float, float], tuple[float, float]]
 Doubles = NDArray[np.float64]
 Pixels = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scenes:
-    """The factors of N images. x, y: the object's centre, scale: half its side, in pixels. cross: is it a cross, or a
-    square? mark: the mark's brightness, 0 where there is none. All (N,)."""
+    """The factors of N images. x, y: the object's centre, scale: half its side, in pixels. arm: width of its arms, of
+    its side. mark: the mark's brightness in [0, 1]. All (N,)."""
 
     x: Doubles
     y: Doubles
     scale: Doubles
-    cross: Pixels
+    arm: Doubles
     mark: Doubles
 
     def __len__(self) -> int:
@@ -52,25 +56,29 @@ class Scenes:
 
     def factors(self) -> Doubles:
         """(N, 5), in the order of FACTORS."""
-        return np.stack([self.x, self.y, self.scale, self.cross.astype(float), self.mark], axis=1)
+        return np.stack([self.x, self.y, self.scale, self.arm, self.mark], axis=1)
 
     def labels(self, question: str) -> LabelArray:
-        """The class of each image, 0 or 1: is the object on the right, is it a cross, is there a mark?"""
-        answers = {"x": self.x > SIDE / 2, "shape": self.cross, "mark": self.mark > 0}
-        return answers[question].astype(np.int64)
+        """The answer for each image, 0 or 1: is the object on the right, is it a square, is the mark bright?"""
+        values, ranges = {"x": (self.x, COLUMNS), "shape": (self.arm, ARMS), "mark": (self.mark, BRIGHTNESS)}[question]
+        return (values >= ranges[1][0]).astype(np.int64)
 
 
 def draw_scenes(count: int, seed: int | tuple[int, ...]) -> Scenes:
     """`count` scenes; the same seed draws the same ones."""
     generator = np.random.default_rng(seed)
-    low, high = np.array(BANDS)[generator.integers(0, 2, count)].T
     return Scenes(
-        x=generator.uniform(low, high),
+        x=_either(COLUMNS, count, generator),
         y=generator.uniform(*ROWS, count),
         scale=generator.uniform(*SCALES, count),
-        cross=generator.integers(0, 2, count) > 0,
-        mark=generator.integers(0, 2, count) * generator.uniform(*MARK_BRIGHTNESS, count),
+        arm=_either(ARMS, count, generator),
+        mark=_either(BRIGHTNESS, count, generator),
     )
+
+
+def _either(ranges: Ranges, count: int, generator: np.random.Generator) -> Doubles:
+    low, high = np.array(ranges)[generator.integers(0, 2, count)].T
+    return np.asarray(generator.uniform(low, high))
 
 
 def render(scenes: Scenes) -> ByteArray:
@@ -84,7 +92,8 @@ def coverage(scenes: Scenes) -> Doubles:
     """Share of each pixel that the object covers, (N, 32, 32) in [0, 1]."""
     lines = (np.arange(SIDE * _LINES) + 0.5) / _LINES
     height = (lines - scenes.y[:, None]) / scenes.scale[:, None]  # −1 at the object's upper edge, 1 at its lower
-    width = np.where(np.abs(height) > 1, 0.0, np.where(scenes.cross[:, None] & (np.abs(height) > ARM), ARM, 1.0))
+    arm = scenes.arm[:, None]
+    width = np.where(np.abs(height) > 1, 0.0, np.where(np.abs(height) > arm, arm, 1.0))
     half = width * scenes.scale[:, None]
     left, right = (scenes.x[:, None] + side for side in (-half, half))
     columns = np.arange(SIDE)
@@ -98,15 +107,18 @@ def object_pixels(scenes: Scenes) -> Pixels:
 
 
 def counterparts(scenes: Scenes, question: str) -> Scenes:
-    """The same scenes with the other answer to the question and nothing else changed: the object as far into the
-    other band, as the other shape, or the mark there (at its mean brightness) instead of not, and not instead of
-    there."""
+    """The same scenes changed in nothing but the factor asked about, which takes the nearest value of the other
+    answer: the object just over on the other side, its arms just as wide, the mark just as bright, as that takes."""
+    other = scenes.labels(question) == 0
     if question == "x":
-        apart = BANDS[1][0] - BANDS[0][0]
-        return replace(scenes, x=scenes.x + np.where(scenes.labels("x") == 0, apart, -apart))
+        return replace(scenes, x=_nearest(COLUMNS, other))
     if question == "shape":
-        return replace(scenes, cross=~scenes.cross)
-    return replace(scenes, mark=np.where(scenes.mark > 0, 0.0, np.mean(MARK_BRIGHTNESS)))
+        return replace(scenes, arm=_nearest(ARMS, other))
+    return replace(scenes, mark=_nearest(BRIGHTNESS, other))
+
+
+def _nearest(ranges: Ranges, upper: Pixels) -> Doubles:
+    return np.where(upper, ranges[1][0], ranges[0][1])
 
 
 def known_pixels(scenes: Scenes, question: str) -> Pixels:

@@ -1,0 +1,92 @@
+"""Do the marked pixels cover what alone decides? Overlap with the pixels that are known by construction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from explaind.explanations.prediction import predict
+from explaind.explanations.types import BoolArray, DoubleArray, FloatArray, PathMaskOutcome
+from explaind.training.datasets import as_floats
+from explaind.training.datasets.planted import Scenes, changed_pixels, known_pixels, render
+from explaind.training.evaluation.subject import Subject
+from explaind.training.evaluation.truth.map_measures import auroc, iou, strongest
+from explaind.training.evaluation.truth.pixel_maps import PATH_MASK, PixelMaps, pixel_maps
+from explaind.training.evaluation.truth.white_box import WhiteBox
+
+BAR = 0.5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MapTruth:
+    """Of one method, a figure an image, (N,). overlap: IoU of its pixels with the known ones, as many as are known.
+    changed: the same with those of the known pixels that differ between image and counterpart. auroc: of its
+    magnitudes against the known pixels."""
+
+    overlap: DoubleArray
+    changed: DoubleArray
+    auroc: DoubleArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskTruth:
+    """images (N, C, H, W); known, changed (N, H, W); maps. overlap: IoU of the path mask, cut at one half as it is
+    served, with the known pixels (N,), which is judged; overlap_changed: with the changed ones. methods: every map,
+    cut to as many pixels as are known. explained: share of images with a mask at all."""
+
+    images: FloatArray
+    known: BoolArray
+    changed: BoolArray
+    maps: PixelMaps
+    overlap: DoubleArray
+    overlap_changed: DoubleArray
+    methods: Mapping[str, MapTruth]
+    explained: float
+
+
+def mask_truth(subject: Subject, box: WhiteBox, question: str, scenes: Scenes) -> MaskTruth:
+    images = as_floats(render(scenes))
+    maps = pixel_maps(box, subject.morph_reference(), images, predict(box.morphing.classifier, images))
+    known, changed = known_pixels(scenes, question), changed_pixels(scenes, question)
+    return MaskTruth(
+        images=images,
+        known=known,
+        changed=changed,
+        maps=maps,
+        overlap=iou(maps.binary(), known),
+        overlap_changed=iou(maps.binary(), changed),
+        methods={name: map_truth(maps.magnitudes(name), known, changed) for name in maps.maps},
+        explained=float(np.mean([m.outcome is not PathMaskOutcome.NO_MORPH_FOUND for m in maps.masks])),
+    )
+
+
+def map_truth(magnitudes: DoubleArray, known: BoolArray, changed: BoolArray) -> MapTruth:
+    """magnitudes, known, changed: (N, H, W)."""
+    return MapTruth(
+        overlap=iou(strongest(magnitudes, known.sum(axis=(1, 2))), known),
+        changed=iou(strongest(magnitudes, changed.sum(axis=(1, 2))), changed),
+        auroc=auroc(magnitudes, known),
+    )
+
+
+def figures(truth: MaskTruth) -> dict[str, object]:
+    """JSON: medians and shares of images above the bar."""
+    served = {
+        "iou_median": float(np.median(truth.overlap)),
+        "iou_share_above_bar": float(np.mean(truth.overlap >= BAR)),
+        "iou_changed_median": float(np.median(truth.overlap_changed)),
+        "area_median": float(np.median(truth.maps.binary().mean(axis=(1, 2)))),
+        "known_area_median": float(np.median(truth.known.mean(axis=(1, 2)))),
+        "explained": truth.explained,
+    }
+    same_area = {
+        name: {
+            "iou_median": float(np.median(method.overlap)),
+            "iou_changed_median": float(np.median(method.changed)),
+            "auroc_median": float(np.nanmedian(method.auroc)),
+        }
+        for name, method in truth.methods.items()
+    }
+    return {"images": len(truth.images), PATH_MASK.replace(" ", "_"): served, "same_area": same_area}
