@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from explaind.training.evaluation import agreement, classification, latents
-from explaind.training.evaluation.anomalies import evaluate_anomalies
+from explaind.training.evaluation.anomaly import protocol_section as protocol
+from explaind.training.evaluation.anomaly import section as anomaly
+from explaind.training.evaluation.anomaly import texture_section as texture
 from explaind.training.evaluation.extent import Extent
 from explaind.training.evaluation.masks import evaluate_masks
 from explaind.training.evaluation.morphs import evaluate_morphs
@@ -13,10 +15,6 @@ from explaind.training.evaluation.page import Page
 from explaind.training.evaluation.rankings import section as rankings
 from explaind.training.evaluation.section import Section
 from explaind.training.evaluation.subject import Subject
-
-
-def _anomaly(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
-    return evaluate_anomalies(subject)
 
 
 def _morphing(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
@@ -27,13 +25,15 @@ def _path_mask(subject: Subject, extent: Extent, page: Page) -> Mapping[str, obj
     return evaluate_masks(subject, extent.images, extent.reference_masks)
 
 
-# classification, latents, rankings, anomaly, protocol, morphing, paths, path_mask, cut_and_paste, disentanglement,
+# classification, latents, rankings, anomaly, protocol, texture, morphing, paths, path_mask, cut_and_paste, disentanglement,
 # truth, backends: a section stands where a reader needs what is before it.
 SECTIONS: tuple[Section, ...] = (
     classification.SECTION,
     latents.SECTION,
     rankings.SECTION,
-    Section("anomaly", "Anomaly scores", _anomaly),
+    anomaly.SECTION,
+    protocol.SECTION,
+    texture.SECTION,
     Section("morphing", "Semantic morphing", _morphing),
     Section("path_mask", "Path masks", _path_mask),
     agreement.SECTION,
