@@ -6,7 +6,8 @@ from pathlib import Path
 
 from explaind.bundles import reference
 from explaind.training.datasets import as_floats, load_splits
-from explaind.training.export import BundleDescription, export_bundle, require_writable
+from explaind.training.export import BundleDescription, export_bundle
+from explaind.training.folder_swap import require_writable
 from explaind.training.recipe import Recipe, load_recipe
 from explaind.training.train import REFERENCE, load_trained, train
 

@@ -17,19 +17,21 @@ class DataRecipe(Section):
     """validation: images of the training set kept back to stop on. calibration: images of the test set for
     p-values; too few make small p-values impossible (the least is 1/(n + 1)); what is left is for evaluation.
     sample: images drawn from a set that is too large to be used whole, a part of them for the test set.
+    images: of the training set, at most so many drawn from it to fit on; unset: all.
 
     Of the set `folder` alone: path: its folder of one folder a class. classes: the names of those folders, in the
     order of the classifier's outputs. image_shape: (C, H, W) that images are brought to. skip_unreadable: leave out
     files that cannot be read instead of failing.
     """
 
-    LATER = frozenset({"sample", "path", "classes", "image_shape", "skip_unreadable"})
+    LATER = frozenset({"sample", "images", "path", "classes", "image_shape", "skip_unreadable"})
 
     set: str
     validation: Positive = 5000
     calibration: Positive = 5000
     split_seed: int = 1
     sample: Positive | None = None
+    images: Positive | None = None
     path: str | None = None
     classes: Annotated[tuple[str, ...] | None, Field(min_length=2, strict=False)] = None
     image_shape: Annotated[tuple[Positive, Positive, Positive] | None, Field(strict=False)] = None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,11 +19,11 @@ from explaind.backends import torch as torch_backend
 from explaind.backends.networks import Networks, SpaceTable
 from explaind.bundles import manifest, reference
 from explaind.bundles.manifest import Manifest
-from explaind.errors import ConfigurationError
 from explaind.explanations.models import FloatArray
 from explaind.explanations.types import Reference
 from explaind.training import onnx_files, parity
 from explaind.training.archive import write_archives
+from explaind.training.folder_swap import replacing
 from explaind.training.gradient_graphs import Function, morph_gradient, probability_gradient, trace
 from explaind.training.trained import Trained
 
@@ -182,49 +180,6 @@ def _explanations(description: BundleDescription, statistics: Reference) -> list
     if statistics.morph is not None:
         found.append("path_mask")
     return found
-
-
-def require_writable(folder: Path) -> None:
-    """Raises ConfigurationError where the model store would refuse the bundle `folder`."""
-    _partial_beside(folder).rmdir()
-
-
-@contextmanager
-def replacing(folder: Path) -> Iterator[Path]:
-    """A hidden folder beside `folder` that takes its place at the end, or leaves no trace if anything fails."""
-    partial = _partial_beside(folder)
-    try:
-        yield partial
-        _make_readable(partial)
-        _swap(partial, folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _partial_beside(folder: Path) -> Path:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as exc:
-        raise ConfigurationError(
-            f"The folder {folder.parent} cannot be written ({exc.strerror}); choose another or change its rights."
-        ) from exc
-
-
-def _make_readable(folder: Path) -> None:
-    """A service often runs as another user than the one who trains."""
-    folder.chmod(0o755)
-    for path in folder.iterdir():
-        path.chmod(0o644)
-
-
-def _swap(partial: Path, folder: Path) -> None:
-    """The old version steps aside first: a reader sees the old bundle, none, or the new one, never a mixture."""
-    old = folder.with_name(f"{partial.name}.old")
-    if folder.exists():
-        folder.replace(old)
-    partial.replace(folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager

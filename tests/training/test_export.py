@@ -17,8 +17,8 @@ from safetensors.numpy import load_file
 
 from explaind.backends import networks as tables
 from explaind.bundles import bundle
-from explaind.errors import ConfigurationError, ParityFailed
-from explaind.training import export, onnx_files
+from explaind.errors import ParityFailed
+from explaind.training import onnx_files
 from tests.untrained_bundle import CLASSES, IMAGE_SHAPE, LATENTS, export_untrained, untrained
 
 
@@ -106,26 +106,6 @@ def test_a_graph_that_differs_leaves_no_bundle(tmp_path: Path, exported: Path, m
         export_untrained(folder, trained)
     assert _contents(folder) == before
     assert [path.name for path in folder.parent.iterdir()] == ["1"]
-
-
-def test_a_new_export_takes_the_place_of_the_old(tmp_path: Path, exported: Path) -> None:
-    folder = tmp_path / "1"
-    folder.mkdir()
-    (folder / "stale").write_text("of an older bundle")
-    with export.replacing(folder) as partial:
-        (partial / "fresh").write_text("new")
-        assert (folder / "stale").exists()
-    assert [path.name for path in tmp_path.rglob("*")] == ["1", "fresh"]
-
-
-def test_a_model_store_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    (tmp_path / "store").write_text("a file where a folder should be")
-    with (
-        pytest.raises(ConfigurationError, match="cannot be written") as caught,
-        export.replacing(tmp_path / "store" / "shapes" / "1"),
-    ):
-        pass
-    assert str(tmp_path / "store" / "shapes") in caught.value.message
 
 
 def test_the_index_finds_by_content_and_shape(exported: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import io
 import re
 
-from explaind.training.progress import BarReporter, LogReporter, figures, reporting
+from explaind.training.progress import BarReporter, LogReporter, figures, reporting, spoken
 
 
 class Terminal(io.StringIO):
@@ -20,7 +20,36 @@ def test_a_log_gets_plain_lines_and_no_steps() -> None:
         reporter.note("epoch 1 of 2, validation 0.5")
     first, second = stream.getvalue().splitlines()
     assert re.fullmatch(r" *\d+\.\d s  classifier: started", first)
-    assert second.endswith("classifier: epoch 1 of 2, validation 0.5")
+    assert "classifier: epoch 1 of 2, validation 0.5, " in second
+    assert second.endswith(" s left at most")
+
+
+def test_the_time_left_counts_what_an_earlier_run_did() -> None:
+    stream, times = io.StringIO(), iter([0.0, 10.0, 10.0, 20.0, 30.0])
+    reporter = LogReporter(stream, lambda: next(times))
+    reporter.start("morphing", 100)
+    reporter.skip(60)
+    for _ in range(10):
+        reporter.step()
+    reporter.note("epoch 7 of 10")  # 10 steps in 10 s; 30 are left
+    for _ in range(30):
+        reporter.step()
+    reporter.note("epoch 10 of 10")
+    assert stream.getvalue().splitlines() == [
+        "    10.0 s  morphing: started",
+        "    20.0 s  morphing: epoch 7 of 10, 30 s left at most",
+        "    30.0 s  morphing: epoch 10 of 10",
+    ]
+
+
+def test_times_are_as_exact_as_an_estimate() -> None:
+    assert [spoken(seconds) for seconds in (4.6, 89, 200, 5340, 8000)] == [
+        "5 s",
+        "89 s",
+        "3 min",
+        "89 min",
+        "2 h 13 min",
+    ]
 
 
 def test_a_terminal_gets_a_bar_and_its_notes_stay() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from explaind.errors import DataSetInvalid
 from explaind.training.data_recipe import DataRecipe
 from explaind.training.data_sets import DATA_SETS, FOLDER
@@ -30,7 +32,14 @@ def load_splits(recipe: DataRecipe, folder: Path, *, download: bool = False) -> 
         )
     fitting, validation = divide(train, recipe.validation, recipe.split_seed, recipe.set)
     evaluation, calibration = divide(test, recipe.calibration, recipe.split_seed + 1, recipe.set)
-    return Splits(fitting, validation, calibration, evaluation)
+    return Splits(_some(fitting, recipe), validation, calibration, evaluation)
+
+
+def _some(images: ImageSet, recipe: DataRecipe) -> ImageSet:
+    if recipe.images is None or recipe.images >= len(images):
+        return images
+    order = np.random.default_rng(recipe.split_seed).permutation(len(images))
+    return images.take(np.sort(order[: recipe.images]))
 
 
 def load_images(
