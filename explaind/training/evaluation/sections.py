@@ -25,8 +25,8 @@ def _path_mask(subject: Subject, extent: Extent, page: Page) -> Mapping[str, obj
     return evaluate_masks(subject, extent.images, extent.reference_masks)
 
 
-# classification, latents, rankings, anomaly, protocol, texture, morphing, paths, path_mask, cut_and_paste, disentanglement,
-# truth, backends: a section stands where a reader needs what is before it.
+# classification, latents, rankings, anomaly, protocol, texture, morphing, paths, path_mask, cut_and_paste,
+# disentanglement, truth, backends: a section stands where a reader needs what is before it.
 SECTIONS: tuple[Section, ...] = (
     classification.SECTION,
     latents.SECTION,
