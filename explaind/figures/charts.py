@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from numpy.typing import NDArray
 
 from explaind.figures.canvas import DPI
@@ -18,7 +19,9 @@ TEXT = 10.5
 
 def chart(width: int = 900, height: int = 420, *, rows: int = 1, columns: int = 1) -> tuple[Figure, list[Axes]]:
     """A figure of width × height pixels and its rows · columns axes, row by row, to draw on with matplotlib."""
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER, layout="constrained")
+    # The padding keeps text off the edges, where a viewer's border would touch it.
+    layout = ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1)
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER, layout=layout)
     grid: NDArray[Any] = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).reshape(-1)
     for axes in grid:
         plain(axes)
