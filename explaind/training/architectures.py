@@ -14,6 +14,7 @@ from explaind.training import fitted_architectures as fitted
 from explaind.training import lr_architectures as lr
 from explaind.training import planted_architectures as planted
 from explaind.training import pm_architectures as pm
+from explaind.training import sprites_architectures as sprites
 from explaind.training.layer_tables import (
     FLATTEN,
     SIGMOID,
@@ -100,6 +101,8 @@ CLASSIFIER_FAMILIES: Mapping[str, ClassifierFamily] = {
     "lr_discriminator": lr.discriminator,
     "planted_classifier": planted.classifier,
     "planted_judge": planted.judge,
+    "sprites_classifier": sprites.classifier,
+    "sprites_judge": sprites.judge,
 }
 AUTOENCODERS: Mapping[str, AutoencoderTable] = {
     "pm_mnist_vae": pm.mnist_autoencoder(0.0),
@@ -113,6 +116,8 @@ AUTOENCODERS: Mapping[str, AutoencoderTable] = {
 AUTOENCODER_FAMILIES: Mapping[str, AutoencoderFamily] = {
     **{f"lr_{size}_vae": partial(lr.autoencoder, size) for size in lr.VAE_WIDTHS},
     "planted_vae": planted.autoencoder,
+    "sprites_vae": sprites.autoencoder,
+    "small_sprites_vae": sprites.small_autoencoder,
     "fitted_vae": fitted.autoencoder,
     "fitted_narrow_vae": fitted.narrow_autoencoder,
 }
