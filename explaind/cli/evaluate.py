@@ -11,7 +11,9 @@ from explaind.cli.options import extra, settings_from
 
 
 def evaluate(
-    bundle: Path = typer.Argument(help="Folder with a recipe.toml and a built version.", exists=True, file_okay=False),
+    bundle: Path | None = typer.Argument(
+        None, help="Folder with a recipe.toml and a built version.", exists=True, file_okay=False
+    ),
     data: Path | None = typer.Option(None, show_default="EXPLAIND_DATA", help="Folder of the data sets."),
     training_runs: Path | None = typer.Option(
         None, show_default="training_runs", help="Where training kept the judge."
@@ -22,10 +24,18 @@ def evaluate(
     section: list[str] = typer.Option(
         [], help="Measure this section only; the others keep what an earlier run found. May be repeated."
     ),
+    table: bool = typer.Option(
+        False, "--table", help="Measure nothing; write the table of the sources' figures and ours from all reports."
+    ),
     quick: bool = typer.Option(False, "--quick", help="A few images a section: minutes less, and less certain."),
 ) -> None:
     """Measure a bundle on its test set, write its report, and fail where a bar is missed or a section fails."""
     settings = settings_from(data=data, training_runs=training_runs)
+    if table:
+        _write_table(bundle, settings.model_store, results)
+        return
+    if bundle is None:
+        raise typer.BadParameter("name a bundle's folder, or give --table.", param_hint="BUNDLE")
     with extra("all"):
         from explaind.training.evaluation import evaluate as evaluation
     result = evaluation.evaluate(
@@ -44,6 +54,16 @@ def evaluate(
         typer.echo(f"explaind: section {key} failed: {result[key]['failed']}", err=True)
     if failed or not all(bar["passed"] for bar in bars):
         raise typer.Exit(1)
+
+
+def _write_table(bundle: Path | None, store: Path, results: Path | None) -> None:
+    """From all bundles of the store, whichever were named."""
+    if bundle is not None:
+        raise typer.BadParameter("goes with no bundle: it reads all of the model store's.", param_hint="--table")
+    with extra("all"):
+        from explaind.training.evaluation.evaluate import RESULTS
+        from explaind.training.evaluation.sources.table import write_table
+    typer.echo(f"Wrote {write_table(store, results or RESULTS)}")
 
 
 def _print(bars: list[dict[str, Any]]) -> None:

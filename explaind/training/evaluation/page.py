@@ -36,7 +36,11 @@ class Page:
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Numbers are written by `number`; a cell that is text is written as it is."""
-        lines = [_row(header), _row(["---"] * len(header)), *(_row([cell(value) for value in row]) for row in rows)]
+        lines = [
+            row_of(header),
+            row_of(["---"] * len(header)),
+            *(row_of([cell(value) for value in row]) for row in rows),
+        ]
         self._blocks.append("\n".join(lines))
 
     def figure(self, name: str, figure: Figure, caption: str) -> None:
@@ -67,7 +71,7 @@ def cell(value: object) -> str:
     return "–" if value is None else str(value)
 
 
-def _row(cells: Sequence[str]) -> str:
+def row_of(cells: Sequence[str]) -> str:
     """A bar would end the cell and a line break the row."""
     escaped = [text.replace("|", "\\|").replace("\n", " ") for text in cells]
     return f"| {' | '.join(escaped)} |"
