@@ -8,10 +8,13 @@ from explaind.bundles import reference
 from explaind.training.datasets import as_floats, load_splits
 from explaind.training.export import BundleDescription, export_bundle
 from explaind.training.folder_swap import require_writable
+from explaind.training.label_check import require_labels_fit
+from explaind.training.quick import quick_variant
 from explaind.training.recipe import Recipe, load_recipe
 from explaind.training.train import REFERENCE, load_trained, train
 
 PARITY_IMAGES = 500
+QUICK_STORE = "quick-store"
 
 
 def build(
@@ -21,16 +24,23 @@ def build(
     runs: Path = Path("training_runs"),
     fresh: bool = False,
     download: bool = False,
+    quick: bool = False,
+    output: Path | None = None,
 ) -> Path:
     """Builds `<bundle>/<version>` from `<bundle>/recipe.toml` and returns it; what is trained is not trained again.
 
-    The same recipe and images give the same bytes on one machine. For data, runs, fresh, download see `train`.
+    The same recipe and images give the same bytes on one machine. For data, runs, fresh, download, quick see `train`.
+    output: the folder that gets `<version>`; unset: the recipe's own or, of a quick variant,
+    `<runs>/quick-store/<name>`, so that it never takes a full bundle's place.
     Raises RecipeInvalid, DataSetInvalid, ParityFailed, or ConfigurationError where a folder cannot be written.
     """
     recipe = load_recipe(bundle)
-    folder = (bundle if bundle.is_dir() else bundle.parent) / recipe.version
+    home = bundle if bundle.is_dir() else bundle.parent
+    require_labels_fit(home, recipe)
+    folder = (output or (runs / QUICK_STORE / recipe.name if quick else home)) / recipe.version
     require_writable(folder)  # said now, not after the training
-    run = train(bundle, data=data, runs=runs, fresh=fresh, download=download)
+    run = train(bundle, data=data, runs=runs, fresh=fresh, download=download, quick=quick)
+    recipe = quick_variant(recipe) if quick else recipe
     splits = load_splits(recipe.data, data, download=download)
     export_bundle(
         load_trained(run),

@@ -28,7 +28,7 @@ def invalid(path: Path, text: str, error: ErrorDetails) -> RecipeInvalid:
     keys = [str(part) for part in error["loc"] if not str(part).startswith("[")]  # [key], and a union's [tags]
     keys += error.get("ctx", {}).get("misfit", "").split(".") if error["type"] == "misfit" else []
     key = ".".join(keys)
-    line = _line_of(text, keys)
+    line = line_of(text, keys)
     where = f"{path}, line {line}" if line else str(path)
     if error["type"] == "extra_forbidden":
         problem = f"the key {key} is not known; remove it or correct its spelling"
@@ -39,7 +39,7 @@ def invalid(path: Path, text: str, error: ErrorDetails) -> RecipeInvalid:
     return RecipeInvalid(f"{where}: {problem}.", metadata={"path": str(path), "key": key, "line": str(line or "")})
 
 
-def _line_of(text: str, keys: list[str]) -> int | None:
+def line_of(text: str, keys: list[str]) -> int | None:
     """The line of the deepest of `keys` that the text has, sections included."""
     section: list[str] = []
     best: tuple[int, int] = (0, 0)

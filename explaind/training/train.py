@@ -14,13 +14,17 @@ from torch import nn
 
 from explaind.backends.torch_networks import build, build_encoder
 from explaind.bundles import reference as reference_file
-from explaind.errors import ConfigurationError
+from explaind.errors import ConfigurationError, RecipeInvalid
 from explaind.training.architectures import AutoencoderTable, ClassifierTable
+from explaind.training.checkpoints import CheckpointFile, checkpoint_file
 from explaind.training.datasets import ImageSet, Splits, load_splits
-from explaind.training.fit import FitResult, batches_of, deterministic, fit
+from explaind.training.fit import Diverged, FitResult, batches_of, deterministic, fit
+from explaind.training.folder_lock import locked
 from explaind.training.objectives import CrossEntropy, Objective, Vae, space_objective
 from explaind.training.progress import Reporter, figures, reporting
+from explaind.training.quick import quick_variant
 from explaind.training.recipe import ClassifierRecipe, FitRecipe, Recipe, SpaceRecipe, digest_of, load_recipe
+from explaind.training.recipe_errors import line_of
 from explaind.training.reference import build_reference, known_outliers
 from explaind.training.trained import (
     CLASSIFIER,
@@ -53,10 +57,19 @@ class _Session:
     run: Path
     fresh: bool
     reporter: Reporter
+    source: Path | None
 
     def finished(self, name: str, digest: str) -> bool:
-        record = None if self.fresh else load_record(self.run, name)
-        return record is not None and record.digest == digest
+        """Whether its weights are there. What an unfinished fit has left behind is then of no more use."""
+        checkpoint = checkpoint_file(self.run, name, digest)
+        if self.fresh:
+            checkpoint.remove()
+            return False
+        record = load_record(self.run, name)
+        finished = record is not None and record.digest == digest
+        if finished:
+            checkpoint.remove()
+        return finished
 
 
 def train(
@@ -66,22 +79,28 @@ def train(
     runs: Path = Path("training_runs"),
     fresh: bool = False,
     download: bool = False,
+    quick: bool = False,
 ) -> Path:
     """Fits all networks of the recipe, takes the reference statistics and returns the run folder `runs/<name>`.
 
     recipe_path: a recipe.toml or the bundle folder that has one. data: folder of the data sets. fresh: fit again
-    what is finished. download: let torchvision fetch a data set that is not in `data`.
-    The folder then loads with `load_trained` and `bundles.reference.load(run / "reference.npz")`.
-    Raises RecipeInvalid, DataSetInvalid, or ConfigurationError where the run folder cannot be written.
+    what is finished. download: let torchvision fetch a data set that is not in `data`. quick: the recipe's small
+    variant (`quick.quick_variant`), in `runs/<name>-quick`.
+    The folder then loads with `load_trained` and `bundles.reference.load(run / "reference.npz")`. A run that was
+    killed goes on, at its next call, after the last epoch that it finished.
+    Raises RecipeInvalid, DataSetInvalid, or ConfigurationError where the run folder cannot be written or another
+    process trains in it.
     """
     recipe = load_recipe(recipe_path)
+    recipe = quick_variant(recipe) if quick else recipe
     splits = load_splits(recipe.data, data, download=download)
     known_outliers(recipe, data)  # needed last; that they are missing is said first
-    run = runs / recipe.name
+    run = run_folder(recipe, runs, quick=quick)
     try:
         run.mkdir(parents=True, exist_ok=True)
-        with reporting() as reporter:
-            trained = train_networks(recipe, splits, run, reporter, fresh=fresh)
+        with locked(run), reporting() as reporter:
+            _clear_partial(run)
+            trained = train_networks(recipe, splits, run, reporter, fresh=fresh, source=_file(recipe_path))
             _take_reference(recipe, trained, splits, data, run, reporter)
     except OSError as exc:
         raise ConfigurationError(
@@ -90,9 +109,35 @@ def train(
     return run
 
 
-def train_networks(recipe: Recipe, splits: Splits, run: Path, reporter: Reporter, *, fresh: bool = False) -> Trained:
-    """Fits what is not yet finished: the classifier, the judge, then each space, each with its own seed."""
-    session = _Session(recipe, splits, _digest_of_images(splits.train), run, fresh, reporter)
+def run_folder(recipe: Recipe, runs: Path, *, quick: bool = False) -> Path:
+    return runs / f"{recipe.name}{'-quick' if quick else ''}"
+
+
+def _clear_partial(run: Path) -> None:
+    """What a process that was killed while writing has left."""
+    for partial in run.glob("*.partial"):
+        partial.unlink()
+
+
+def _file(recipe_path: Path) -> Path:
+    return recipe_path / "recipe.toml" if recipe_path.is_dir() else recipe_path
+
+
+def train_networks(
+    recipe: Recipe,
+    splits: Splits,
+    run: Path,
+    reporter: Reporter,
+    *,
+    fresh: bool = False,
+    source: Path | None = None,
+) -> Trained:
+    """Fits what is not yet finished: the classifier, the judge, then each space, each with its own seed.
+
+    source: the recipe's file, to name lines of. Raises RecipeInvalid where a fit diverges.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    session = _Session(recipe, splits, _digest_of_images(splits.train), run, fresh, reporter, source)
     _train_classifier(session, CLASSIFIER, recipe.classifier)
     for name, space in recipe.spaces.items():
         _train_space(session, name, space)
@@ -110,9 +155,13 @@ def _take_reference(
     if reference_record(run).get("digest") == digest and (run / REFERENCE).exists():
         return
     built = build_reference(recipe, trained, splits, data, reporter)
-    reference_file.save(run / REFERENCE, built.reference)
     record = {"digest": digest, "figures": built.figures}
-    (run / REFERENCE_RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    (run / REFERENCE_RECORD).unlink(missing_ok=True)  # a killed process leaves no record beside other statistics
+    partial = run / "reference.partial"
+    reference_file.save(partial, built.reference)
+    partial.replace(run / REFERENCE)
+    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    partial.replace(run / REFERENCE_RECORD)
 
 
 def reference_record(run: Path) -> dict[str, Any]:
@@ -131,7 +180,7 @@ def _train_classifier(session: _Session, name: str, recipe: ClassifierRecipe) ->
         return
     with deterministic(_seed(session.recipe, name), session.recipe.threads):
         network, began = build(table.layers), time.monotonic()
-        result = _fit(session, name, network, CrossEntropy(), recipe)
+        result = _fit(session, name, network, CrossEntropy(), recipe, digest)
         folded, folded_table = fold_classifier(network, table)
         quality = {"test_accuracy": test_accuracy(folded, session.splits)}
     _save(session, name, folded, folded_table, digest, result, quality, began)
@@ -146,16 +195,38 @@ def _train_space(session: _Session, name: str, recipe: SpaceRecipe) -> None:
     with deterministic(_seed(session.recipe, name), session.recipe.threads):
         network = Vae(build_encoder(table.trunk, table.features, table.latents), build(table.decoder))
         began = time.monotonic()
-        result = _fit(session, name, network, objective, recipe)
+        result = _fit(session, name, network, objective, recipe, digest)
         folded, folded_table = fold_autoencoder(network, table)
         quality = {"test_agreement": reconstruction_agreement(load_classifier(session.run), folded, session.splits)}
     _save(session, name, folded, folded_table, digest, result, quality, began)
 
 
-def _fit(session: _Session, name: str, network: nn.Module, objective: Objective[Any], recipe: FitRecipe) -> FitResult:
+def _fit(
+    session: _Session, name: str, network: nn.Module, objective: Objective[Any], recipe: FitRecipe, digest: str
+) -> FitResult:
     train_set, reporter = session.splits.train, session.reporter
     reporter.start(name, recipe.epochs * (len(train_set) // recipe.batch_size))
-    return fit(network, objective, train_set, session.splits.validation, recipe, reporter)
+    checkpoint = checkpoint_file(session.run, name, digest)
+    try:
+        return fit(network, objective, train_set, session.splits.validation, recipe, reporter, checkpoint)
+    except Diverged as exc:
+        raise _diverged(session, name, checkpoint, exc) from exc
+
+
+def _diverged(session: _Session, name: str, checkpoint: CheckpointFile, failure: Diverged) -> RecipeInvalid:
+    """With the recipe's line to change and what is left of the fit."""
+    section = [name] if name in (CLASSIFIER, JUDGE) else ["spaces", name]
+    keys = [*section, "learning_rate"]
+    key, where, line = ".".join(keys), "The recipe", None
+    if session.source is not None:
+        line = line_of(session.source.read_text(encoding="utf-8"), keys)
+        where = f"{session.source}, line {line}" if line else str(session.source)
+    kept = f" Its last good checkpoint, of epoch {int(failure.metadata['epoch']) - 1}, is kept in {checkpoint.path}."
+    return RecipeInvalid(
+        f"{where}: the fit of {name} diverged at {failure.place}: lower {key} and train again."
+        f"{kept if checkpoint.path.exists() else ''}",
+        metadata={**failure.metadata, "key": key, "line": str(line or "")},
+    )
 
 
 def _save(
@@ -171,6 +242,7 @@ def _save(
     shown = {**quality, "epochs": len(result.validation), "best_epoch": result.best_epoch}
     record = NetworkRecord(digest=digest, table=table_json(table), figures=shown, validation=result.validation)
     save_network(session.run, name, network, record)
+    checkpoint_file(session.run, name, digest).remove()
     session.reporter.note(f"finished in {time.monotonic() - began:.0f} s, {figures(shown)}")
 
 

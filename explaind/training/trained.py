@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from explaind.backends.torch_networks import Encoder, build, build_encoder, fold_batch_norm, fold_encoder
 from explaind.errors import BundleInvalid
 from explaind.training.architectures import AutoencoderTable, ClassifierTable
+from explaind.training.checkpoints import flush
 from explaind.training.objectives import Vae
 
 CLASSIFIER = "classifier"
@@ -82,7 +83,8 @@ def table_json(table: ClassifierTable | AutoencoderTable) -> dict[str, Any]:
 
 
 def save_network(run: Path, name: str, network: nn.Sequential | SpaceNetworks, record: NetworkRecord) -> None:
-    """Weights first, record last, each renamed into place: a killed run leaves no record without its weights."""
+    """Weights first, record last, each renamed into place: a killed run leaves no record without its weights, and no
+    older record beside newer weights."""
     run.mkdir(parents=True, exist_ok=True)
     if isinstance(network, SpaceNetworks):
         weights = _prefixed(network.encoder, "encoder.") | _prefixed(network.decoder, "decoder.")
@@ -90,6 +92,8 @@ def save_network(run: Path, name: str, network: nn.Sequential | SpaceNetworks, r
         weights = _prefixed(network, "")
     temporary = run / f"{name}.partial"
     save_file(weights, temporary)
+    flush(temporary)
+    (run / f"{name}.json").unlink(missing_ok=True)
     temporary.replace(run / f"{name}.safetensors")
     temporary.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
     temporary.replace(run / f"{name}.json")
