@@ -10,15 +10,11 @@ from explaind.training.evaluation.anomaly import section as anomaly
 from explaind.training.evaluation.anomaly import texture_section as texture
 from explaind.training.evaluation.extent import Extent
 from explaind.training.evaluation.masks import evaluate_masks
-from explaind.training.evaluation.morphs import evaluate_morphs
+from explaind.training.evaluation.morphing import section as morphing
 from explaind.training.evaluation.page import Page
 from explaind.training.evaluation.rankings import section as rankings
 from explaind.training.evaluation.section import Section
 from explaind.training.evaluation.subject import Subject
-
-
-def _morphing(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
-    return evaluate_morphs(subject, subject.runs, extent.images, extent.reference_morphs)
 
 
 def _path_mask(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
@@ -34,7 +30,7 @@ SECTIONS: tuple[Section, ...] = (
     anomaly.SECTION,
     protocol.SECTION,
     texture.SECTION,
-    Section("morphing", "Semantic morphing", _morphing),
+    morphing.SECTION,
     Section("path_mask", "Path masks", _path_mask),
     agreement.SECTION,
 )
