@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from explaind.figures.charts import TEXT, chart, legend
-from explaind.figures.palette import CONTROL, FAINT, INK, OURS, THEIRS
+from explaind.figures.palette import CONTROL, FAINT, INK, OURS, SOFT, THEIRS
 from explaind.training.evaluation.rankings.forest_questions import NOT_EASY, Question
 from explaind.training.evaluation.rankings.global_rankings import Column
 
@@ -53,17 +53,21 @@ def order_agreement(
 
 
 def fidelities(questions: Sequence[Question], names: Sequence[str]) -> Figure:
-    """A column a question: the forest's fidelity above what a constant answer would score."""
+    """A column a question: the forests' fidelity above, and below what a constant answer would score."""
     ordered = sorted(questions, key=lambda question: -question.fidelity)
-    figure, (axes,) = chart(1180, 420)
+    figure, (axes, below) = chart(1180, 520, rows=2)
     places = np.arange(len(ordered))
-    axes.bar(places, [q.majority for q in ordered], color=CONTROL, width=0.62, label="majority rate")
+    axes.axhline(SOURCE_FIDELITY, color=THEIRS, lw=1.5, label=f"the source's {SOURCE_FIDELITY:g}, two classes")
     axes.plot(places, [q.fidelity for q in ordered], "o", color=OURS, ms=7, label="forest without bound")
     axes.plot(places, [q.served_fidelity for q in ordered], "_", color=INK, ms=11, mew=2, label="as small as served")
-    axes.axhline(SOURCE_FIDELITY, color=THEIRS, lw=1.5, label=f"the source's {SOURCE_FIDELITY:g}, two classes")
-    axes.axhline(NOT_EASY, color=CONTROL, lw=1, ls=":")
+    least = min(min(q.fidelity, q.served_fidelity) for q in ordered)
+    axes.set(ylim=(min(least, SOURCE_FIDELITY) - 0.005, 1.002), ylabel="fidelity", xticks=[])
+    legend(axes, loc="lower left", ncols=3, bbox_to_anchor=(0, 1.0))
+    below.bar(places, [q.majority for q in ordered], color=CONTROL, width=0.62)
+    below.axhline(NOT_EASY, color=SOFT, lw=1, ls=":")
+    below.set(ylim=(0.45, 1), ylabel="majority rate")
     labels = [" or ".join(names[k] for k in q.classes) for q in ordered]
-    axes.set_xticks(places, labels, rotation=90 if len(ordered) > 8 else 0)
-    axes.set(ylim=(min(0.45, *(q.majority for q in ordered)), 1.005), ylabel="share of held-out images")
-    legend(axes, loc="lower right", ncols=4, facecolor="white")
+    below.set_xticks(places, labels, rotation=90 if len(ordered) > 8 else 0)
+    for panel in (axes, below):
+        panel.set_xlim(-0.7, len(ordered) - 0.3)
     return figure
