@@ -110,3 +110,23 @@ def test_the_same_answer_makes_the_same_file(explained: Explained, tmp_path: Pat
 def test_unwritable_file_is_named(explained: Explained) -> None:
     with pytest.raises(ConfigurationError, match=r"/proc/x\.png"):
         figure.write_figure(*explained, Path("/proc/x.png"))
+
+
+@pytest.mark.parametrize("shape", [(3, 128, 64), (1, 20, 50)])
+def test_pictures_that_are_not_square_keep_their_shape(explained: Explained, shape: tuple[int, int, int]) -> None:
+    """The image, its reconstruction, its counterpart, the mask, the path and the traversals."""
+    response, _ = explained
+    image = np.random.default_rng(0).random(shape, dtype=np.float32)
+    shaped = service_pb.ExplainResponse.FromString(response.SerializeToString())
+    for tensor in (shaped.path_mask.other_image, shaped.anomaly_score.reconstruction):
+        tensor.CopyFrom(to_tensor(image))
+    shaped.path_mask.attribution.CopyFrom(to_tensor(image[0] - image[0].mean()))
+    shaped.path_mask.path.CopyFrom(to_tensor(np.stack([image] * 8)))
+    for latent in shaped.latent_ranking.latents:
+        latent.traversal.CopyFrom(to_tensor(np.stack([image] * 10)))
+    canvas = figure.draw(shaped, image)
+    assert_legible(canvas)
+    extents = [picture.get_extent() for picture in canvas.figure.axes[0].images]
+    assert len(extents) >= 4 + 8 + 10
+    for left, right, bottom, top in extents:
+        assert abs(right - left) / abs(top - bottom) == pytest.approx(shape[2] / shape[1])
