@@ -12,6 +12,7 @@ from explaind.training.evaluation.extent import Extent
 from explaind.training.evaluation.masks import evaluate_masks
 from explaind.training.evaluation.morphing import section as morphing
 from explaind.training.evaluation.page import Page
+from explaind.training.evaluation.paths import section as paths
 from explaind.training.evaluation.rankings import section as rankings
 from explaind.training.evaluation.section import Section
 from explaind.training.evaluation.subject import Subject
@@ -31,6 +32,7 @@ SECTIONS: tuple[Section, ...] = (
     protocol.SECTION,
     texture.SECTION,
     morphing.SECTION,
+    paths.SECTION,
     Section("path_mask", "Path masks", _path_mask),
     agreement.SECTION,
 )
