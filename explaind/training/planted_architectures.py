@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from explaind.training.layer_tables import (
     FLATTEN,
+    SIGMOID,
     AutoencoderTable,
     ClassifierTable,
     ImageShape,
@@ -22,6 +23,7 @@ SHAPE: ImageShape = (1, 32, 32)
 LATENTS = 8
 _FLAT = 32 * 4 * 4
 _FEATURES = 96
+_PIXELS = 32 * 32
 
 
 def classifier(image_shape: ImageShape, classes: int = 2) -> ClassifierTable:
@@ -57,6 +59,15 @@ def autoencoder(image_shape: ImageShape, latents: int = LATENTS) -> AutoencoderT
         *to_image(conv_transpose(16, 1, 4, 2, 1)),
     )
     return AutoencoderTable(image_shape=SHAPE, latents=latents, features=_FEATURES, trunk=_trunk(), decoder=decoder)
+
+
+def dense_autoencoder(image_shape: ImageShape, latents: int = LATENTS) -> AutoencoderTable:
+    """Fully connected: a third of the time a step, so that more steps are affordable, and it is steps that align
+    latents with factors. Raises ValueError for other images than 1×32×32."""
+    _require_shape(image_shape)
+    decoder = (*dense(latents, 128, bias=True), *dense(128, 256), linear(256, _PIXELS), SIGMOID, reshape(*SHAPE))
+    trunk = (FLATTEN, *dense(_PIXELS, 256), *dense(256, 128))
+    return AutoencoderTable(image_shape=SHAPE, latents=latents, features=128, trunk=trunk, decoder=decoder)
 
 
 def _trunk() -> Layers:

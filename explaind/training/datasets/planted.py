@@ -27,7 +27,7 @@ QUESTIONS: Mapping[str, str] = {"planted_x": "x", "planted_shape": "shape", "pla
 """The factor that each data set asks about."""
 
 # The two ranges of a factor that may be asked about: the answer 0 and the answer 1.
-COLUMNS = ((7.0, 14.0), (18.0, 25.0))  # of the object's centre, in pixels
+COLUMNS = ((9.0, 14.5), (17.5, 23.0))  # of the object's centre, in pixels
 ARMS = ((0.25, 0.55), (0.7, 1.0))  # width of a cross's arms, of its side; with 1 it is a square
 BRIGHTNESS = ((0.0, 0.3), (0.7, 1.0))
 ROWS = (16.5, 23.5)

@@ -1,28 +1,41 @@
-"""Which latent holds which known factor: their mutual information over images whose factors are known."""
+"""Which latents hold which known factor: their mutual information over images whose factors are known."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from explaind.errors import ShapeMismatch
-from explaind.explanations.types import BoolArray, DoubleArray, FloatArray, IntArray
+from explaind.explanations.types import BoolArray, DoubleArray, Factor, FloatArray, IntArray
 
 BINS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FactorLatents:
-    """information (D, F): of latent and factor, in nats. holders (F,): the used latent that holds each factor."""
+    """information (D, F): of latent and factor, in nats. about (D,): the factor that each latent tells most of, −1 for
+    a latent that is not used."""
 
     information: DoubleArray
-    holders: IntArray
+    about: IntArray
 
-    def share_elsewhere(self, factor: int) -> float:
-        """Information that the second-best latent has of a factor, over the holder's: near 1 the factor is spread."""
-        falling = np.sort(self.information[:, factor])[::-1]
-        return float(falling[1] / falling[0]) if len(falling) > 1 and falling[0] > 0 else 0.0
+    def latents_of(self, factor: int) -> tuple[int, ...]:
+        """Those that tell more of it than of any other factor, the best first."""
+        falling = np.argsort(-self.information[:, factor], kind="stable")
+        return tuple(int(latent) for latent in falling if self.about[latent] == factor)
+
+    def purity(self, factor: int) -> float:
+        """Of what its best latent tells of all factors, the share that is about this one; 0 where it has no latent."""
+        latents = self.latents_of(factor)
+        row = self.information[latents[0]] if latents else np.zeros(1)
+        return float(row[factor] / row.sum()) if latents else 0.0
+
+    def factors(self, names: Sequence[str]) -> tuple[Factor, ...]:
+        """The factors that have latents, labelled: what a person would write into labels.toml."""
+        held = ((self.latents_of(place), name) for place, name in enumerate(names))
+        return tuple(Factor(dimensions=latents, label=name) for latents, name in held if latents)
 
 
 def factor_latents(means: FloatArray, factors: DoubleArray, used: BoolArray) -> FactorLatents:
@@ -40,8 +53,7 @@ def factor_latents(means: FloatArray, factors: DoubleArray, used: BoolArray) -> 
     latents = [binned(column) for column in means.T.astype(np.float64)]
     causes = [binned(column) for column in factors.T]
     table = np.array([[mutual_information(latent, cause) for cause in causes] for latent in latents])
-    holders = np.where(used[:, None], table, -1.0).argmax(axis=0)
-    return FactorLatents(table, holders.astype(np.int32))
+    return FactorLatents(table, np.where(used, table.argmax(axis=1), -1).astype(np.int32))
 
 
 def binned(values: DoubleArray) -> IntArray:

@@ -107,7 +107,7 @@ def rankings(truth: RankingTruth) -> Figure:
     left.imshow(table.T, cmap="Greys", vmin=0, vmax=float(table.max()) * 1.4, aspect="auto")
     left.grid(visible=False)
     for latent, factor in np.ndindex(*table.shape):
-        held = truth.latents.holders[factor] == latent
+        held = truth.latents.about[latent] == factor
         left.text(latent, factor, f"{table[latent, factor]:.2f}", ha="center", va="center", fontsize=TEXT,
                   color=INK if held else SOFT, weight="bold" if held else "normal")  # fmt: skip
     left.set_xticks(range(len(table)), [f"z{latent}" for latent in range(len(table))])
@@ -125,7 +125,7 @@ def _shares(axes: Axes, truth: RankingTruth) -> None:
         axes.text(1.02, place, f"{right:.3f}", va="center", fontsize=TEXT, color=INK)
     axes.axvline(RANKING_BAR, color=INK, lw=1, ls=":")
     axes.set(xlim=(0, 1), ylim=(len(methods) - 0.4, -0.6))
-    axes.set_title(f"Images where z{truth.cause}, which holds {FACTORS[truth.factor]}, is first")
+    axes.set_title(f"Images where {truth.cause} is first")
     axes.set_yticks(range(len(methods)), [method.value.replace("_", " ") for method in methods])
     axes.grid(axis="y", visible=False)
 

@@ -1,4 +1,4 @@
-"""Do the rankings name the latent that holds the factor which alone decides, image by image?"""
+"""Do the rankings name the factor which alone decides, image by image?"""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from explaind.explanations import latent_ranking
 from explaind.explanations.prediction import predict
 from explaind.explanations.types import (
+    Factor,
     FloatArray,
     LatentRanking,
     LatentRankingParameters,
@@ -29,27 +30,30 @@ SOURCES_METHODS = (RankingMethod.GENERATED_IMAGES, RankingMethod.ORIGINAL_IMAGES
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MethodTruth:
-    """firsts (N,): the latent that each image's local ranking names first. right: share that is the factor's.
-    ahead (N,): the right latent's magnitude over the largest of the others; above 1 where it is first.
-    globally: the latent first in the global ranking, for the question's second class."""
+    """firsts: the factor that each image's local ranking names first. right: share that is the one which decides.
+    lead: the right factor's magnitude over the largest of the others, an image each; above 1 where it is first.
+    latent_right: share where, ranked latent by latent, its best latent is first. globally: the factor first in the
+    global ranking, for the question's second class."""
 
-    firsts: tuple[int, ...]
+    firsts: tuple[str, ...]
     right: float
-    ahead: tuple[float, ...]
-    globally: int
+    lead: tuple[float, ...]
+    latent_right: float
+    globally: str
+
+    def instead(self, cause: str) -> tuple[str, int] | None:
+        """(factor, images) most often first where the right one is not; None where it always is."""
+        wrong = Counter(name for name in self.firsts if name != cause)
+        return wrong.most_common(1)[0] if wrong else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankingTruth:
-    """factor: index into FACTORS of the one that decides; cause: the latent that holds it."""
+    """cause: the one of FACTORS that decides."""
 
     latents: FactorLatents
-    factor: int
+    cause: str
     methods: Mapping[RankingMethod, MethodTruth]
-
-    @property
-    def cause(self) -> int:
-        return int(self.latents.holders[self.factor])
 
     def passed(self) -> int:
         """How many of the source's three methods are right in 95 % of the images."""
@@ -62,49 +66,49 @@ def ranking_truth(subject: Subject, question: str, scenes: Scenes, known: Scenes
     predictions = predict(subject.models.classifier, images)
     means, _ = subject.models.autoencoders[subject.ranking_name].encode(as_floats(render(known)))
     table = factor_latents(means, known.factors(), subject.ranking_reference().used)
-    factor = FACTORS.index(question)
-    cause = int(table.holders[factor])
-    methods = {method: _method(subject, method, images, predictions, cause) for method in RankingMethod}
-    return RankingTruth(table, factor, methods)
+    asked = list(zip(images, predictions, strict=True))
+    methods = {method: _method(subject, method, asked, table, question) for method in RankingMethod}
+    return RankingTruth(table, question, methods)
 
 
 def _method(
-    subject: Subject, method: RankingMethod, images: FloatArray, predictions: tuple[Prediction, ...], cause: int
+    subject: Subject,
+    method: RankingMethod,
+    asked: list[tuple[FloatArray, Prediction]],
+    table: FactorLatents,
+    cause: str,
 ) -> MethodTruth:
-    local = LatentRankingParameters(method=method)
-    rankings = [rank(subject, image, p, local) for image, p in zip(images, predictions, strict=True)]
-    firsts = tuple(first(ranking) for ranking in rankings)
+    parameters, factors = LatentRankingParameters(method=method), table.factors(FACTORS)
+    rankings = [rank(subject, *one, factors, parameters) for one in asked]
+    firsts = tuple(ranking.latents[0].factor.label for ranking in rankings)
+    single = [rank(subject, *one, subject.plain_factors(), parameters) for one in asked]
+    best = table.latents_of(FACTORS.index(cause))[:1]
     everywhere = LatentRankingParameters(method=method, scope=RankingScope.GLOBAL, target_class=1)
     return MethodTruth(
         firsts=firsts,
-        right=float(np.mean([latent == cause for latent in firsts])),
-        ahead=tuple(_ahead(ranking, cause) for ranking in rankings),
-        globally=first(rank(subject, images[0], predictions[0], everywhere)),
+        right=float(np.mean([name == cause for name in firsts])),
+        lead=tuple(_lead(ranking, cause) for ranking in rankings),
+        latent_right=float(np.mean([ranking.latents[0].factor.dimensions == best for ranking in single])),
+        globally=rank(subject, *asked[0], factors, everywhere).latents[0].factor.label,
     )
 
 
 def rank(
-    subject: Subject, image: FloatArray, prediction: Prediction, parameters: LatentRankingParameters
+    subject: Subject,
+    image: FloatArray,
+    prediction: Prediction,
+    factors: tuple[Factor, ...],
+    parameters: LatentRankingParameters,
 ) -> LatentRanking:
-    """image (C, H, W) in the bundle's ranking space, latents unnamed."""
+    """image (C, H, W), in the bundle's ranking space."""
     models = subject.models.ranking(subject.ranking_name)
     assert models is not None
     return latent_ranking.explain(
-        models, subject.ranking_reference(), subject.plain_factors(), image, parameters, prediction=prediction
+        models, subject.ranking_reference(), factors, image, parameters, prediction=prediction
     )
 
 
-def first(ranking: LatentRanking) -> int:
-    return ranking.latents[0].factor.dimensions[0]
-
-
-def _ahead(ranking: LatentRanking, cause: int) -> float:
-    sizes = {latent.factor.dimensions[0]: abs(latent.importance) for latent in ranking.latents}
-    others = max((size for latent, size in sizes.items() if latent != cause), default=0.0)
-    return sizes[cause] / max(others, 1e-9)
-
-
-def named_instead(truth: MethodTruth, cause: int) -> tuple[int, int] | None:
-    """(latent, images) most often first where the right one is not; None where it always is."""
-    wrong = Counter(latent for latent in truth.firsts if latent != cause)
-    return wrong.most_common(1)[0] if wrong else None
+def _lead(ranking: LatentRanking, cause: str) -> float:
+    sizes = {latent.factor.label: abs(latent.importance) for latent in ranking.latents}
+    others = max((size for name, size in sizes.items() if name != cause), default=0.0)
+    return sizes.get(cause, 0.0) / max(others, 1e-9)
