@@ -102,8 +102,8 @@ def _write_masks(truth: MaskTruth, question: str, page: Page) -> None:
         f"(blurred), and judged: its median IoU with the known pixels of {len(truth.images)} scenes is "
         f"**{np.median(truth.overlap):.2f}** (bar: {planted_masks.BAR}), and {np.mean(truth.overlap >= 0.5):.0%} of "
         "the scenes are at 0.5 or above. The table gives every method its best case: its strongest pixels, as many as "
-        "are known. Changed pixels are those of the known ones that differ between the scene and its counterpart. AUROC is "
-        "of the magnitudes, and needs no cut."
+        "are known. Changed pixels are those of the known ones that differ between the scene and its counterpart. "
+        "AUROC is of the magnitudes, and needs no cut."
     )
     rows: list[list[object]] = [["path mask as served", *_medians(truth.overlap, truth.overlap_changed), None]]
     rows += [[name, *_medians(one.overlap, one.changed), float(np.nanmedian(one.auroc))]
