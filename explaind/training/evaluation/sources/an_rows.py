@@ -83,7 +83,9 @@ AN_ROWS: tuple[Row, ...] = (
         source="[AN]",
         what="dSprites: factors found by a β-TCVAE",
         figure="shape, scale, orientation, x, y in traversals over [−3, 3]",
-        ours="MIG {sprites:disentanglement.mig .3f}",
+        ours="MIG {sprites:disentanglement.spaces.ranking.mig .3f}, FactorVAE score "
+        "{sprites:disentanglement.spaces.ranking.factor_vae .3f}, "
+        "{sprites:classification.used_latents.ranking } latents used",
         work="The same images, a sample of them; the source shows traversals and gives no number.",
         verdict="See the report.",
     ),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from explaind.errors import ConfigurationError
+from explaind.training.evaluation.lookup import figure_at
 from explaind.training.evaluation.report import FILE_NAME
 
 NOT_MEASURED = "not measured yet"
@@ -30,10 +30,7 @@ class Measured:
         Raises ConfigurationError where the file is no JSON.
         """
         name, _, path = place.partition(":")
-        value: Any = _content(self.file(name))
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, Mapping) else None
-        return value
+        return figure_at(_content(self.file(name)), path)
 
     def file(self, name: str) -> Path:
         if name.startswith("study/"):
@@ -53,12 +50,13 @@ def _content(file: Path) -> Any:
 @dataclass(frozen=True, slots=True)
 class Against:
     """Ours at `place` against the source's `figure`, which is printed to `digits` decimals; lower or higher is
-    better. of: which of the row's figures is compared, where it has several."""
+    better, neither where it is neutral. of: which of the row's figures is compared, where it has several."""
 
     place: str
     figure: float
     digits: int
     lower: bool = False
+    neutral: bool = False
     of: str = ""
 
     def verdict(self, measured: Measured) -> str:
@@ -71,6 +69,8 @@ class Against:
         difference = round(value, self.digits) - self.figure
         if abs(difference) < 0.5 * 10.0**-self.digits:
             return "alike"
+        if self.neutral:
+            return "lower" if difference < 0 else "higher"
         return "better" if (difference < 0) is self.lower else "worse"
 
 

@@ -30,15 +30,17 @@ _FRONT = """
 Written by `explaind evaluate --table` from each bundle's `evaluation.json` and each study's `results.json`; a test
 checks that nobody wrote it by hand. **[PM]** is the thesis on path masks, **[LR]** the one on ranking latents, **[AN]**
 the paper on VAEs for explainability. *Better* and *worse* compare numbers at the digits the source prints; *alike*
-means equal at those. Where the work is not the same, read what differs before the verdict.
+means equal at those; *higher* and *lower* stand where neither direction is better. Where the work is not the same, read
+what differs before the verdict.
 """.strip()
 
 
 def _tally(cells: list[tuple[str, str, str, str, str, str]]) -> str:
     counts = Counter(line[5].split()[-1] for line in cells)
-    said = [f"{counts[word]} {word}" for word in ("better", "alike", "worse") if counts[word]]
+    words = ("better", "alike", "worse", "higher", "lower")
+    said = [f"{counts[word]} {word}" for word in words if counts[word]]
     missing = sum(line[3] == NOT_MEASURED for line in cells)
-    others = len(cells) - sum(counts[word] for word in ("better", "alike", "worse")) - missing
+    others = len(cells) - sum(counts[word] for word in words) - missing
     return f"{len(cells)} rows: {', '.join([*said, f'{others} said in words', f'{missing} {NOT_MEASURED}'])}."
 
 
