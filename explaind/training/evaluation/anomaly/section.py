@@ -67,8 +67,8 @@ def _introduce(page: Page, subject: Subject, result: Mapping[str, Any], skipped:
     )
     fitted = ", ".join(TITLES_OF_SETS.get(name, name) for name in result["fitted_on"])
     page.text(
-        (f"The regression was fitted on the training part of {fitted}; here only its held-out part is used. " if fitted
-         else "The recipe names no known outliers, so there is no regression. ")
+        (f"The regression was fitted on the training part of {fitted or 'known outliers'}; here only held-out parts "
+         "are used. " if "coefficients" in result else "The recipe has no known outliers, so there is no regression. ")
         + "Other data sets of another shape are resized into the part of the image that in-distribution images use."
         + (f" Not in the data folder, so not tried: {', '.join(skipped)}." if skipped else "")
     )  # fmt: skip

@@ -1,0 +1,69 @@
+"""Rates and areas, against counts made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from explaind.explanations.types import DoubleArray
+from explaind.training.evaluation.anomaly.scored import Verdicts
+from explaind.training.evaluation.anomaly.separation import areas, auroc, roc, separation, share, two_sided
+
+
+def _verdicts(*scores: float) -> Verdicts:
+    """Anomalous above 2."""
+    values: DoubleArray = np.array(scores)
+    return Verdicts(values, np.asarray(1 / (1 + values)), values > 2)
+
+
+def test_auroc_is_the_share_of_pairs_in_the_right_order() -> None:
+    inside, outside = np.array([1.0, 2.0, 3.0]), np.array([2.5, 4.0, 3.0])
+    pairs = [(o > i) + 0.5 * (o == i) for i in inside for o in outside]
+    assert auroc(inside, outside) == pytest.approx(np.mean(pairs))
+    assert two_sided(0.2) == two_sided(0.8) == 0.8
+    assert areas({"a": inside, "b": outside}, {"a": outside, "b": inside}) == {
+        "a": pytest.approx(np.mean(pairs)),
+        "b": pytest.approx(1 - np.mean(pairs)),
+    }
+
+
+def test_a_clean_separation() -> None:
+    figures = separation(_verdicts(0.5, 1.0, 1.5, 1.8), _verdicts(3.0, 4.0))
+    assert figures["auroc"] == figures["average_precision"] == figures["average_precision_members"] == 1
+    assert figures["base_rate"] == pytest.approx(1 / 3)
+    assert figures["fpr_at_95_tpr"] == 0
+    assert figures["flagged"] == 1
+
+
+def test_average_precision_by_hand() -> None:
+    """From the strangest: outlier, member, outlier, member. Precision at the outliers 1 and 2/3; the other way
+    round, from the most usual: member, outlier, member, outlier."""
+    figures = separation(_verdicts(3.0, 1.0), _verdicts(4.0, 2.0))
+    assert figures["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
+    assert figures["average_precision_members"] == pytest.approx((1 + 2 / 3) / 2)
+    assert figures["flagged"] == 0.5
+    figures = separation(_verdicts(3.0, 1.0, 0.5), _verdicts(4.0, 2.0))
+    assert figures["average_precision"] == pytest.approx((1 + 2 / 3) / 2)
+    assert figures["average_precision_members"] == pytest.approx((1 + 1 + 3 / 4) / 3)
+
+
+def test_false_positives_where_most_outliers_are_found() -> None:
+    inside, outside = np.arange(100.0), np.linspace(90, 190, 101)
+    assert separation(_verdicts(*inside), _verdicts(*outside))["fpr_at_95_tpr"] == pytest.approx(0.05)
+
+
+def test_a_curve_starts_with_no_false_alarm_and_ends_with_all() -> None:
+    false, true = roc(np.array([1.0, 2.0]), np.array([2.0, 3.0]))
+    assert (false[0], true[0]) == (0, 0)
+    assert (false[-1], true[-1]) == (1, 1)
+    assert (np.diff(false) >= 0).all()
+
+
+def test_the_interval_is_the_exact_one() -> None:
+    """Of 0 in 20 the upper limit is 1 − 0.025^(1/20), the rule that gave «the rule of three»."""
+    none = share(np.zeros(20, bool))
+    assert (none.rate, none.low) == (0, 0)
+    assert none.high == pytest.approx(1 - 0.025 ** (1 / 20))
+    half = share(np.arange(40) % 2 == 0)
+    assert half.low < 0.5 < half.high
+    assert half.rate == 0.5
