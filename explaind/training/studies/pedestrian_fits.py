@@ -1,0 +1,224 @@
+"""[LR]'s seven VAEs and its retrained one on the pedestrians there are: each fitted, measured and kept by itself."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from explaind.backends.torch_networks import build, build_encoder
+from explaind.errors import ConfigurationError
+from explaind.explanations import traversal
+from explaind.explanations.reconstruction_losses import losses
+from explaind.explanations.types import FloatArray
+from explaind.training.adapters import TrainedAutoencoder
+from explaind.training.checkpoints import checkpoint_file
+from explaind.training.data_recipe import DataRecipe
+from explaind.training.data_sets import DATA_SETS
+from explaind.training.datasets import Splits, as_floats, load_splits
+from explaind.training.fit import FitResult, deterministic, fit
+from explaind.training.objectives import Vae, space_objective
+from explaind.training.progress import Reporter
+from explaind.training.recipe import ReferenceRecipe, SpaceRecipe, digest_of
+from explaind.training.trained import NetworkRecord, fold_autoencoder, load_space, save_network, table_json
+
+_DATA = DataRecipe(set="pedestrians", validation=80, calibration=100)
+_USED = ReferenceRecipe()
+_SEED = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What [LR] reports of a model (Tables 3 to 8): loss: at the end of its training; seconds: an epoch."""
+
+    nmae: float
+    used_latents: int
+    loss: int | None = None
+    epochs: int | None = None
+    seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """size: s, m or l. capacity: of the retrained one, nats."""
+
+    size: str
+    beta: float
+    source: Source
+    latents: int = 32
+    capacity: float | None = None
+
+
+MODELS: Mapping[str, Model] = {
+    "S1": Model(size="s", beta=1, source=Source(loss=15310, nmae=0.036, used_latents=28, epochs=270, seconds=171)),
+    "S2": Model(size="s", beta=6, source=Source(loss=15496, nmae=0.044, used_latents=18, epochs=250, seconds=169)),
+    "M1": Model(size="m", beta=1, source=Source(loss=15262, nmae=0.031, used_latents=28, epochs=130, seconds=455)),
+    "M2": Model(size="m", beta=3, source=Source(loss=15362, nmae=0.037, used_latents=20, epochs=114, seconds=455)),
+    "M3": Model(size="m", beta=6, source=Source(loss=15426, nmae=0.038, used_latents=17, epochs=265, seconds=453)),
+    "M3 retrained": Model(size="m", beta=6, capacity=100.0, source=Source(nmae=0.028, used_latents=15)),
+    "L1": Model(
+        size="l", beta=6, latents=34, source=Source(loss=15403, nmae=0.034, used_latents=17, epochs=105, seconds=997)
+    ),
+    "L2": Model(
+        size="l", beta=6, latents=64, source=Source(loss=15411, nmae=0.036, used_latents=15, epochs=267, seconds=1287)
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """epochs: by size of the network, as the larger take longer. images: to fit on, of 313; None: all."""
+
+    epochs: Mapping[str, int]
+    images: int | None = None
+    batch_size: int = 16
+    learning_rate: float = 2e-3
+
+    def recipe(self, model: Model) -> SpaceRecipe:
+        epochs = self.epochs[model.size]
+        return SpaceRecipe(
+            architecture=f"lr_{model.size}_vae",
+            roles=("ranking",),
+            objective="beta" if model.capacity is None else "capacity",
+            beta=model.beta,
+            capacity=model.capacity,
+            capacity_epochs=max(1, epochs // 2),
+            latents=model.latents,
+            epochs=epochs,
+            patience=epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            precision="bfloat16",
+        )
+
+
+FULL = Plan(epochs={"s": 30, "m": 20, "l": 10})
+QUICK = Plan(epochs={"s": 1, "m": 1, "l": 1}, images=32)
+
+
+def study_splits(data: Path, plan: Plan) -> Splits:
+    """Raises DataSetInvalid."""
+    return load_splits(_DATA.model_copy(update={"images": plan.images}), data)
+
+
+def unseen(splits: Splits) -> FloatArray:
+    """The whole test set: no network was fitted on it, none stopped by it."""
+    return as_floats(np.concatenate([splits.calibration.images, splits.evaluation.images]))
+
+
+def fit_all(
+    plan: Plan, splits: Splits, folder: Path, reporter: Reporter, *, after_each: Callable[[], None] = lambda: None
+) -> None:
+    """Fits and measures what `folder` has not yet of this plan; a fit that was killed goes on after its last epoch.
+
+    after_each: called when one more model is finished. Raises ConfigurationError where nothing can be written.
+    """
+    for name in MODELS:
+        if load_result(plan, folder, name) is None:
+            try:
+                _fit_one(plan, splits, folder, reporter, name)
+            except OSError as error:
+                raise ConfigurationError(
+                    f"The run folder {folder} cannot be written ({error.strerror}); free or change it."
+                ) from error
+        after_each()
+
+
+def load_results(plan: Plan, folder: Path) -> dict[str, dict[str, Any]]:
+    """By model, of those that are finished."""
+    found = {name: load_result(plan, folder, name) for name in MODELS}
+    return {name: result for name, result in found.items() if result is not None}
+
+
+def load_result(plan: Plan, folder: Path, name: str) -> dict[str, Any] | None:
+    """None where it is not there, damaged, or of other settings."""
+    try:
+        value: dict[str, Any] = json.loads((folder / f"{_file(name)}.results.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if value.get("digest") == _digest(plan, name) else None
+
+
+def load_autoencoder(folder: Path, name: str) -> TrainedAutoencoder:
+    """Raises BundleInvalid where it is not finished."""
+    return TrainedAutoencoder(load_space(folder, _file(name)))
+
+
+def _file(name: str) -> str:
+    return name.lower().replace(" ", "_")
+
+
+def _digest(plan: Plan, name: str) -> str:
+    """Of all that decides the figures; what the source reports does not, nor do other sizes' epochs."""
+    return digest_of([plan.recipe(MODELS[name]).model_dump(mode="json"), plan.images, _SEED, 1])
+
+
+def _fit_one(plan: Plan, splits: Splits, folder: Path, reporter: Reporter, name: str) -> None:
+    recipe, digest = plan.recipe(MODELS[name]), _digest(plan, name)
+    table = recipe.table(DATA_SETS["pedestrians"])
+    folder.mkdir(parents=True, exist_ok=True)
+    checkpoint = checkpoint_file(folder, _file(name), digest)
+    reporter.start(name, recipe.epochs * (len(splits.train) // recipe.batch_size))
+    with deterministic(_SEED, threads=1):
+        network = Vae(build_encoder(table.trunk, table.features, table.latents), build(table.decoder))
+        began = time.process_time()
+        objective = space_objective(recipe, len(splits.train))
+        result = fit(network, objective, splits.train, splits.validation, recipe, reporter, checkpoint)
+        seconds = time.process_time() - began
+    folded, folded_table = fold_autoencoder(network, table)
+    record = NetworkRecord(digest=digest, table=table_json(folded_table), figures={}, validation=result.validation)
+    save_network(folder, _file(name), folded, record)
+    measured = _measured(TrainedAutoencoder(folded), splits, recipe)
+    _keep(folder, name, {"digest": digest, **_described(plan, name, splits, result, seconds), **measured})
+    checkpoint.remove()
+    reporter.note("finished")
+
+
+def _described(plan: Plan, name: str, splits: Splits, result: FitResult, seconds: float) -> dict[str, Any]:
+    model, epochs = MODELS[name], len(result.validation)
+    return {
+        "beta": model.beta,
+        "latents": model.latents,
+        "capacity": model.capacity,
+        "epochs": epochs,
+        "best_epoch": result.best_epoch,
+        "cpu_seconds_an_epoch": seconds / epochs,
+        "images": len(splits.train),
+        "unseen_images": len(unseen(splits)),
+        "source": asdict(model.source),
+    }
+
+
+def _measured(autoencoder: TrainedAutoencoder, splits: Splits, recipe: SpaceRecipe) -> dict[str, Any]:
+    """On unseen images, from the mean code. cross_entropy: summed over an image's values; excess: of it over the least
+    possible, the images' own; loss: with the KL as the objective weighs it; all in nats."""
+    images = unseen(splits)
+    mean, deviation = autoencoder.encode(images)
+    row, values = losses(images, autoencoder.decode(mean)), int(np.prod(images.shape[1:]))
+    least = float(losses(images, images).color_cross_entropy.mean()) * values
+    divergences = traversal.mean_kl(mean, deviation)
+    effects = traversal.visible_effect(autoencoder, recipe.latents or 0)
+    entropy, divergence = float(row.color_cross_entropy.mean()) * values, float(divergences.sum())
+    used = traversal.used(
+        divergences, effects, minimum_kl=_USED.minimum_kl, minimum_effect=_USED.minimum_visible_effect
+    )
+    return {
+        "nmae": float(row.mae.mean()) / float(images.max() - images.min()),
+        "used_latents": int(used.sum()),
+        "cross_entropy": entropy,
+        "cross_entropy_per_value": entropy / values,
+        "excess": entropy - least,
+        "kl": divergence,
+        "loss": entropy + recipe.beta * abs(divergence - (recipe.capacity or 0.0)),
+    }
+
+
+def _keep(folder: Path, name: str, result: dict[str, Any]) -> None:
+    partial = folder / f"{_file(name)}.results.partial"
+    partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    partial.replace(folder / f"{_file(name)}.results.json")
