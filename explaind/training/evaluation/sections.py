@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from explaind.training.evaluation import agreement, classification, latents
 from explaind.training.evaluation.anomaly import protocol_section as protocol
 from explaind.training.evaluation.anomaly import section as anomaly
 from explaind.training.evaluation.anomaly import texture_section as texture
-from explaind.training.evaluation.extent import Extent
-from explaind.training.evaluation.masks import evaluate_masks
+from explaind.training.evaluation.masks import section as masks
 from explaind.training.evaluation.morphing import section as morphing
-from explaind.training.evaluation.page import Page
 from explaind.training.evaluation.paths import section as paths
 from explaind.training.evaluation.rankings import section as rankings
 from explaind.training.evaluation.section import Section
-from explaind.training.evaluation.subject import Subject
-
-
-def _path_mask(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
-    return evaluate_masks(subject, extent.images, extent.reference_masks)
-
 
 # classification, latents, rankings, anomaly, protocol, texture, morphing, paths, path_mask, cut_and_paste,
 # disentanglement, truth, backends: a section stands where a reader needs what is before it.
@@ -33,6 +23,6 @@ SECTIONS: tuple[Section, ...] = (
     texture.SECTION,
     morphing.SECTION,
     paths.SECTION,
-    Section("path_mask", "Path masks", _path_mask),
+    masks.SECTION,
     agreement.SECTION,
 )
