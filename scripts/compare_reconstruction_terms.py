@@ -125,8 +125,8 @@ def _write_page(folder: Path, results: Mapping[str, Any]) -> None:
     page = Page(folder, "Reconstruction terms on faces")
     page.text(
         "[AN] trains with squared error, cosine distance or SSIM, and finds SSIM better than cosine distance for "
-        f"telling anomalies. Here the faces bundle's VAE is trained with each term, {results['epochs']} epochs, all else "
-        "alike (one run each, so small differences mean nothing), and scores "
+        f"telling anomalies. Here the faces bundle's VAE is trained with each term, {results['epochs']} epochs, all "
+        "else alike (one run each, so small differences mean nothing), and scores "
         f"{first['inside_images']} held-out faces against {first['outside_images']} held-out non-faces. β is the "
         "weight of the divergence, chosen so that it costs about alike. Our SSIM is of the valid region, so that "
         "nothing holds the outermost pixels: trained with it, the black border is rebuilt badly, whatever the face."

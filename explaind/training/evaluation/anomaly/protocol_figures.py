@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from explaind.figures.charts import TEXT, chart
-from explaind.figures.palette import CONTROL, INK, OURS, PAPER, THEIRS, series
+from explaind.figures.palette import CONTROL, INK, OURS, THEIRS, series
 from explaind.training.evaluation.anomaly.protocol import LATENTS, LOSSES, RECALL, UNFITTED, Runs
 
 _NAMES = {
@@ -44,7 +44,7 @@ class _Curves(Protocol):
 def caption(splits: int) -> str:
     return (
         f"Precision and recall of finding outliers, mean of {splits} random divisions; bands: the middle 80 % of them "
-        "for the two regressions. In brackets the mean average precision. Dotted: a random score."
+        "for the two regressions. Dotted: a random score."
     )
 
 
@@ -57,6 +57,9 @@ def curves(scenarios: Sequence[_Curves], inside: int, kind: str) -> Figure:
             axes.axhline(scenario.outside / (scenario.outside + inside), color=CONTROL, lw=1, ls=":")
             _panel(axes, runs)
             axes.set_title(f"{scenario.outside} outliers ({kind}), {way}")
+    # One for all, under the panels: within them it would hide curves.
+    lines, names = panels[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=3, frameon=False, fontsize=TEXT, labelcolor=INK)
     return figure
 
 
@@ -67,7 +70,5 @@ def _panel(axes: Axes, runs: Mapping[str, Runs]) -> None:
         if name in _BANDS:
             low, high = np.quantile(each.precision, [0.1, 0.9], axis=0)
             axes.fill_between(RECALL, low, high, color=color, alpha=0.18, lw=0)
-        text = f"{label} ({each.average_precision.mean():.3f})"
-        axes.plot(RECALL, each.precision.mean(axis=0), color=color, lw=width, label=text)
+        axes.plot(RECALL, each.precision.mean(axis=0), color=color, lw=width, label=label)
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(loc="lower left", fontsize=TEXT, labelcolor=INK, facecolor=PAPER, edgecolor=PAPER, framealpha=0.8)

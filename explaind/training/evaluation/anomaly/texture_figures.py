@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from explaind.explanations.types import Detector
-from explaind.figures.charts import chart, legend
-from explaind.figures.palette import CONTROL, INK, OURS, RED, SOFT, THEIRS, series
+from explaind.figures.charts import TEXT, chart, legend
+from explaind.figures.palette import CONTROL, INK, OURS, PAPER, RED, SOFT, THEIRS, series
 from explaind.figures.picture_grid import Picture, picture_grid
 from explaind.training.evaluation.anomaly.scored import Scored
 from explaind.training.evaluation.anomaly.texture import QUARTERS, Textured, spread_over
@@ -72,7 +73,10 @@ def _scatter(axes: Axes, inside: Textured, outside: Textured, level: float) -> N
     if len(strange):
         axes.axhline(float(strange.min()), color=INK, lw=1)
     axes.set(xscale="log", yscale="log", xlabel="texture (total variation)", ylabel="MSE", title="Texture and MSE")
-    legend(axes, loc="upper left")
+    # Within one decade the minor ticks would be labelled, too, and overlap.
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.legend(loc="lower right", fontsize=TEXT, markerscale=3, facecolor=PAPER, edgecolor=PAPER, framealpha=0.8)
 
 
 def _rebuilt(scored: Scored, images: Textured, index: int) -> Picture:
