@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import combinations
 from typing import Any
@@ -83,18 +83,25 @@ def _write_global(
         "Importance of each latent, each method by its own largest. Brown: as the source measures. Green: ours.",
     )
     pairs = {(a, b): agreement(table[a].importance[used], table[b].importance[used]) for a, b in combinations(table, 2)}
-    _write_pairs([(f"{table[a].title} / {table[b].title}", pair) for (a, b), pair in pairs.items()], page)
+    _write_matrix(table, pairs, page)
     return {
         "importance": {names[d]: {key: float(c.importance[d]) for key, c in table.items()} for d in order},
         "agreement": {f"{a} / {b}": asdict(pair) for (a, b), pair in pairs.items()},
     }
 
 
-def _write_pairs(pairs: Sequence[tuple[str, Agreement]], page: Page) -> None:
-    page.table(
-        ("global rankings compared", "Spearman's ρ", "Kendall's τ", "same latent first"),
-        [(name, pair.spearman, pair.kendall, pair.same_first) for name, pair in pairs],
-    )
+def _write_matrix(table: Mapping[str, Column], pairs: Mapping[tuple[str, str], Agreement], page: Page) -> None:
+    """ρ above the diagonal, τ below it."""
+
+    def cell(row: str, column: str) -> float | str:
+        if row == column:
+            return "–"
+        return pairs[row, column].spearman if (row, column) in pairs else pairs[column, row].kendall
+
+    page.text("How far these orders agree: Spearman's ρ above the diagonal, Kendall's τ below it.")
+    titles = [column.title for column in table.values()]
+    rows = [(column.title, *(_two(cell(key, other)) for other in table)) for key, column in table.items()]
+    page.table(("", *titles), rows)
 
 
 # ---- single images ------------------------------------------------------------------------------------------
@@ -126,6 +133,10 @@ def _write_local(
         "How far two methods agree on the order of the latents. 1: the same order; 0: none in common.",
     )
     return {"images": len(rankings), "agreement": {_pair(p): _figures(s) for p, s in spreads.items()}}
+
+
+def _two(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.2f}".replace("-", "−")
 
 
 def _pair(pair: tuple[RankingMethod, RankingMethod]) -> str:
