@@ -115,7 +115,6 @@ AUTOENCODERS: Mapping[str, AutoencoderTable] = {
 }
 AUTOENCODER_FAMILIES: Mapping[str, AutoencoderFamily] = {
     **{f"lr_{size}_vae": partial(lr.autoencoder, size) for size in lr.VAE_WIDTHS},
-    "planted_vae": planted.autoencoder,
     "planted_dense_vae": planted.dense_autoencoder,
     "sprites_vae": sprites.autoencoder,
     "small_sprites_vae": sprites.small_autoencoder,

@@ -9,27 +9,23 @@ from explaind.training.layer_tables import (
     ClassifierTable,
     ImageShape,
     Layer,
-    Layers,
     conv,
-    conv_transpose,
     dense,
     linear,
     max_pool,
     reshape,
-    to_image,
 )
 
 SHAPE: ImageShape = (1, 32, 32)
 LATENTS = 8
-_FLAT = 32 * 4 * 4
-_FEATURES = 96
 _PIXELS = 32 * 32
 
 
 def classifier(image_shape: ImageShape, classes: int = 2) -> ClassifierTable:
     """Three halvings by strided convolutions. Raises ValueError for other images than 1×32×32."""
     _require_shape(image_shape)
-    layers = (*_trunk(), linear(_FEATURES, classes))
+    convolutions = (*conv(1, 16, 4, 2, 1), *conv(16, 32, 4, 2, 1), *conv(32, 32, 4, 2, 1))
+    layers = (*convolutions, FLATTEN, *dense(32 * 4 * 4, 96), linear(96, classes))
     return ClassifierTable(image_shape=SHAPE, classes=classes, layers=layers)
 
 
@@ -47,32 +43,13 @@ def judge(image_shape: ImageShape, classes: int = 2) -> ClassifierTable:
     )
 
 
-def autoencoder(image_shape: ImageShape, latents: int = LATENTS) -> AutoencoderTable:
-    """The classifier's trunk and its mirror image. Raises ValueError for other images than 1×32×32."""
-    _require_shape(image_shape)
-    decoder = (
-        *dense(latents, _FEATURES, bias=True),
-        *dense(_FEATURES, _FLAT),
-        reshape(32, 4, 4),
-        *conv_transpose(32, 32, 4, 2, 1),
-        *conv_transpose(32, 16, 4, 2, 1),
-        *to_image(conv_transpose(16, 1, 4, 2, 1)),
-    )
-    return AutoencoderTable(image_shape=SHAPE, latents=latents, features=_FEATURES, trunk=_trunk(), decoder=decoder)
-
-
 def dense_autoencoder(image_shape: ImageShape, latents: int = LATENTS) -> AutoencoderTable:
-    """Fully connected: a third of the time a step, so that more steps are affordable, and it is steps that align
-    latents with factors. Raises ValueError for other images than 1×32×32."""
+    """Fully connected. In a trial it rebuilt these images better after 15 epochs than convolutions did after 28, in a
+    third of the time an epoch. Raises ValueError for other images than 1×32×32."""
     _require_shape(image_shape)
     decoder = (*dense(latents, 128, bias=True), *dense(128, 256), linear(256, _PIXELS), SIGMOID, reshape(*SHAPE))
     trunk = (FLATTEN, *dense(_PIXELS, 256), *dense(256, 128))
     return AutoencoderTable(image_shape=SHAPE, latents=latents, features=128, trunk=trunk, decoder=decoder)
-
-
-def _trunk() -> Layers:
-    convolutions = (*conv(1, 16, 4, 2, 1), *conv(16, 32, 4, 2, 1), *conv(32, 32, 4, 2, 1))
-    return (*convolutions, FLATTEN, *dense(_FLAT, _FEATURES))
 
 
 def _require_shape(image_shape: ImageShape) -> None:

@@ -129,8 +129,7 @@ def test_the_classifiers_refuse_other_images(name: str) -> None:
         classifier_table(name, (1, 28, 28), 2)
 
 
-@pytest.mark.parametrize("name", ["planted_vae", "planted_dense_vae"])
-def test_the_autoencoders_refuse_other_images(name: str) -> None:
-    assert autoencoder_table(name, (1, 32, 32), 5).latents == 5
+def test_the_autoencoder_refuses_other_images() -> None:
+    assert autoencoder_table("planted_dense_vae", (1, 32, 32), 5).latents == 5
     with pytest.raises(ValueError, match="for images 1×32×32, the data set's are 3×32×32"):
-        autoencoder_table(name, (3, 32, 32))
+        autoencoder_table("planted_dense_vae", (3, 32, 32))
