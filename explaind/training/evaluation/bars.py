@@ -98,6 +98,7 @@ BARS: Mapping[str, tuple[Bar, ...]] = {
     "letters": (*_morphs(0.01, 0.9), *_CALIBRATED),
     "fashion": (*_morphs(0.05, 0.75), *_CALIBRATED),
     "faces": (Bar("average precision, latents added, less losses alone", "protocol.gain_of_latents", "≥", 1e-9),),
+    **dict.fromkeys(("planted_x", "planted_shape", "planted_mark"), _PLANTED),
 }
 """By bundle, beyond EVERY_BUNDLE."""
 
