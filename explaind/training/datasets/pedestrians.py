@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from explaind.training.datasets.archives import channels_first, damaged, read_arrays, require_bytes
@@ -34,6 +35,14 @@ def pedestrians_parts(folder: Path, seed: int) -> tuple[ImageSet, ImageSet]:
     colors = crops.astype(np.uint8)
     everything = ImageSet(_resized(colors), _bright_torsos(colors), frame.astype(np.int64) // BLOCK)
     return part(everything, TEST_SHARE, seed, "pedestrians")
+
+
+def torso() -> NDArray[np.bool_]:
+    """(128, 64): the pixels of a resized image that decide its label, to the nearest row and column."""
+    region = np.zeros((HEIGHT, WIDTH), dtype=np.bool_)
+    rows, columns = (slice(round(s.start * 4 / 3), round(s.stop * 4 / 3)) for s in _TORSO)
+    region[rows, columns] = True
+    return region
 
 
 def _resized(crops: ByteArray) -> ByteArray:

@@ -1,0 +1,1 @@
+"""[LR]'s test of a region: swap it between two images and ask again."""
