@@ -21,6 +21,7 @@ ExplaindError
     ├── BundleInvalid              BUNDLE_INVALID: a missing, altered or malformed bundle file
     ├── RecipeInvalid              RECIPE_INVALID
     ├── DataSetInvalid             DATA_SET_INVALID
+    ├── ClassifierInvalid          CLASSIFIER_INVALID: a foreign classifier's file that a bundle cannot be built around
     ├── ParityFailed               PARITY_FAILED: an exported graph differs from PyTorch
     └── LaunchFailed               LAUNCH_FAILED: a port in use, no Java, a server that does not come up
 """
@@ -144,6 +145,10 @@ class RecipeInvalid(ConfigurationError):
 
 class DataSetInvalid(ConfigurationError):
     reason = "DATA_SET_INVALID"
+
+
+class ClassifierInvalid(ConfigurationError):
+    reason = "CLASSIFIER_INVALID"
 
 
 class ParityFailed(ConfigurationError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -91,18 +91,30 @@ def open_bundle(folder: Path, *, threads: int = 1, device: Device = "cpu") -> Bu
     for encoder, decoder in spaces.values():
         encoder.to(place)
         decoder.to(place)
+    return assemble(networks, classifier, spaces, place)
+
+
+def assemble(
+    networks: Networks,
+    classifier: nn.Module,
+    spaces: Mapping[str, tuple[Encoder, nn.Module]],
+    place: torch.device,
+    *,
+    gradients: bool = True,
+) -> BundleModels:
+    """Modules that are on `place` already, as a bundle's models. gradients: the classifier has them."""
     served = TorchClassifier(classifier, networks, place)
     return BundleModels(
         backend="torch",
         classifier=served,
-        classifier_gradient=served,
+        classifier_gradient=served if gradients else None,
         autoencoders={name: TorchAutoencoder(*pair, networks, place) for name, pair in spaces.items()},
         morph_gradients={
             name: TorchMorphGradient(spaces[name][1], classifier, space.latents, networks.classes, place)
             for name, space in networks.spaces.items()
-            if "morphing" in space.roles
+            if "morphing" in space.roles and gradients
         },
-        device=device.upper(),
+        device=place.type.upper(),
     )
 
 

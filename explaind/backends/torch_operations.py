@@ -21,7 +21,9 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def open_classifier(networks: Networks, weights: Mapping[str, FloatArray]) -> nn.Sequential:
-    """weights: named `classifier.…`. The result is frozen, in eval mode."""
+    """weights: named `classifier.…`. The result is frozen, in eval mode. Raises ValueError without a layer table."""
+    if not networks.classifier:
+        raise ValueError("the classifier was built from a program, not a layer table: serve it with the onnx backend")
     return _filled(build(networks.classifier), weights, "classifier.")
 
 

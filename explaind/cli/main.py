@@ -16,6 +16,7 @@ from explaind.cli.evaluate import evaluate
 from explaind.cli.explain import explain
 from explaind.cli.label import label
 from explaind.cli.models import models
+from explaind.cli.new import new
 from explaind.cli.serve import serve
 from explaind.cli.serve_help import ServeCommand
 from explaind.cli.train import train
@@ -70,6 +71,7 @@ EXAMPLES: Mapping[Callable[..., None], str] = {
     models: "explaind models --server localhost:50051",
     batch: "explaind batch photos/ scores.parquet --model mnist --engine local",
     train: "explaind train model_store/mnist",
+    new: "explaind new shoes --classifier shoes.pt2 --images photos/ --mean 0.5 --deviation 0.25",
     label: "explaind label model_store/mnist",
     evaluate: "explaind evaluate model_store/mnist",
 }

@@ -17,7 +17,7 @@ _ROWS = 500
 
 @dataclass(frozen=True, slots=True)
 class TrainedClassifier:
-    network: nn.Sequential
+    network: nn.Module
 
     @torch.no_grad()
     def logits(self, images: FloatArray) -> FloatArray:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from onnx import ModelProto
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -16,6 +17,7 @@ from explaind.backends import networks as tables
 from explaind.backends import onnx as onnx_backend
 from explaind.backends import probe
 from explaind.backends import torch as torch_backend
+from explaind.backends.bundle_models import BundleModels
 from explaind.backends.networks import Networks, SpaceTable
 from explaind.bundles import manifest, reference
 from explaind.bundles.manifest import Manifest
@@ -24,11 +26,15 @@ from explaind.explanations.types import Reference
 from explaind.training import onnx_files, parity
 from explaind.training.archive import write_archives
 from explaind.training.folder_swap import replacing
+from explaind.training.foreign.onnx_program import OnnxProgram, prepared_graph
+from explaind.training.foreign.preparation import PreparedClassifier
+from explaind.training.foreign.program_gradients import PROGRAM_DECOMPOSITIONS
 from explaind.training.gradient_graphs import Function, morph_gradient, probability_gradient, trace
 from explaind.training.trained import Trained
 
 PROBE_IMAGES = 4
 PROBE_CANDIDATES = 64
+ALL_BACKENDS = ("onnx", "torchserve", "torch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +76,10 @@ def export_bundle(
         tables.write(partial, networks)
         save_file(trained.parameters(), partial / tables.WEIGHTS)
         _write_graphs(trained, networks, partial)
-        worst = _check_and_probe(partial, networks, held_out)
+        worst = _check_and_probe(trained, partial, networks, held_out)
         reference.save(partial / "reference.npz", statistics)
-        write_archives(description.name, description.version, partial)
+        if networks.classifier:  # an archive is made of layer tables, which a foreign program has none of
+            write_archives(description.name, description.version, partial)
         return _write_manifest(partial, networks, description, statistics, worst)
 
 
@@ -95,14 +102,12 @@ def _space(table: Mapping[str, object], roles: tuple[str, ...]) -> SpaceTable:
 def _graphs(trained: Trained, networks: Networks) -> list[_Graph]:
     rows = _example_rows(networks)
     images, weights = torch.zeros(rows, *networks.image_shape), torch.ones(rows, networks.classes)
-    classifier = trained.classifier
-    graphs = [
-        _forward(tables.CLASSIFIER_GRAPH, classifier, {"images": images}, ("logits",)),
-        _gradient(
-            tables.GRADIENT_GRAPH, probability_gradient(classifier), (classifier,),
-            {"images": images, "weights": weights}, "probabilities",
-        ),
-    ]  # fmt: skip
+    classifier, differentiable = trained.classifier, has_gradients(trained.classifier)
+    graphs = [_forward(tables.CLASSIFIER_GRAPH, classifier, {"images": images}, ("logits",))]
+    if differentiable:
+        inputs = {"images": images, "weights": weights}
+        function = probability_gradient(classifier)
+        graphs.append(_gradient(tables.GRADIENT_GRAPH, function, (classifier,), inputs, "probabilities"))
     for name, space in networks.spaces.items():
         encoder, decoder = trained.spaces[name]
         codes = torch.zeros(rows, space.latents)
@@ -110,11 +115,16 @@ def _graphs(trained: Trained, networks: Networks) -> list[_Graph]:
             _forward(tables.encoder_graph(name), encoder, {"images": images}, ("mean", "deviation")),
             _forward(tables.decoder_graph(name), decoder, {"codes": codes}, ("images",)),
         ]
-        if "morphing" in space.roles:
+        if "morphing" in space.roles and differentiable:
             inputs = {"codes": codes, "weights": weights}
             function = morph_gradient(decoder, classifier)
             graphs.append(_gradient(tables.morph_graph(name), function, (decoder, classifier), inputs, "logits"))
     return graphs
+
+
+def has_gradients(classifier: nn.Module) -> bool:
+    """Every network of ours has them; a foreign one may be a graph that only computes forward."""
+    return classifier.gradients if isinstance(classifier, PreparedClassifier) else True
 
 
 def _example_rows(networks: Networks) -> int:
@@ -130,20 +140,33 @@ def _forward(file: str, module: nn.Module, inputs: Mapping[str, Tensor], outputs
 def _gradient(
     file: str, function: Function, frozen: tuple[nn.Module, ...], inputs: Mapping[str, Tensor], value: str
 ) -> _Graph:
-    return _Graph(file, lambda: trace(function, tuple(inputs.values()), frozen), inputs, ("gradient", value))
+    foreign = any(isinstance(module, PreparedClassifier) for module in frozen)
+    table = PROGRAM_DECOMPOSITIONS if foreign else None
+    return _Graph(file, lambda: trace(function, tuple(inputs.values()), frozen, table), inputs, ("gradient", value))
 
 
 def _write_graphs(trained: Trained, networks: Networks, folder: Path) -> None:
+    models = {graph.file: _model(graph, networks.classes) for graph in _graphs(trained, networks)}
+    if isinstance(trained.classifier, PreparedClassifier):
+        index = onnx_files.WeightIndex(folder / tables.WEIGHTS)
+        constants = onnx_files.unstored_weights(models.values(), index)
+        save_file({**trained.parameters(), **constants}, folder / tables.WEIGHTS)
     index = onnx_files.WeightIndex(folder / tables.WEIGHTS)
-    for graph in _graphs(trained, networks):
-        model = onnx_files.export(graph.module(), graph.inputs, graph.outputs)
-        onnx_files.write(folder / graph.file, model, index)
+    for file, model in models.items():
+        onnx_files.write(folder / file, model, index)
 
 
-def _check_and_probe(folder: Path, networks: Networks, held_out: FloatArray) -> dict[str, float]:
+def _model(graph: _Graph, classes: int) -> ModelProto:
+    module = graph.module()
+    if isinstance(module, PreparedClassifier) and isinstance(module.program, OnnxProgram):
+        return prepared_graph(module.program, module.preparation, classes)
+    return onnx_files.export(module, graph.inputs, graph.outputs)
+
+
+def _check_and_probe(trained: Trained, folder: Path, networks: Networks, held_out: FloatArray) -> dict[str, float]:
     """The gate on all held-out images, and a few of them with PyTorch's answers as the probe."""
     exported = onnx_backend.open_bundle(folder, threads=1, device="cpu")
-    pytorch = torch_backend.open_bundle(folder, threads=1)
+    pytorch = _in_pytorch(trained, folder, networks)
     images = np.ascontiguousarray(held_out, dtype=np.float32)
     asked = probe.questions(pytorch, images, networks.classes)
     worst = parity.check(exported, pytorch, asked)
@@ -151,6 +174,15 @@ def _check_and_probe(folder: Path, networks: Networks, held_out: FloatArray) -> 
     asked = candidates.take(parity.steadiest_rows(pytorch, candidates, PROBE_IMAGES))
     probe.write(folder, asked, probe.answers(pytorch, asked))
     return worst
+
+
+def _in_pytorch(trained: Trained, folder: Path, networks: Networks) -> BundleModels:
+    """What the graphs must agree with: the bundle's own files in torch; with a foreign classifier, that program."""
+    if networks.classifier:
+        return torch_backend.open_bundle(folder, threads=1)
+    return torch_backend.assemble(
+        networks, trained.classifier, trained.spaces, torch.device("cpu"), gradients=has_gradients(trained.classifier)
+    )
 
 
 def _write_manifest(
@@ -166,18 +198,21 @@ def _write_manifest(
         spaces={name: (space.latents, description.roles[name]) for name, space in networks.spaces.items()},
         parity=worst,
         recipe_digest=description.recipe_digest,
-        explanations=_explanations(description, statistics),
+        explanations=_explanations(description, statistics, networks),
+        backends=ALL_BACKENDS if networks.classifier else ("onnx",),
         calibration_size=description.calibration_size,
     )
 
 
-def _explanations(description: BundleDescription, statistics: Reference) -> list[manifest.ExplanationName]:
+def _explanations(
+    description: BundleDescription, statistics: Reference, networks: Networks
+) -> list[manifest.ExplanationName]:
     found: list[manifest.ExplanationName] = ["prediction"]
     if any("ranking" in description.roles[space] for space in statistics.rankings):
         found.append("latent_ranking")
     if statistics.anomaly is not None:
         found.append("anomaly_score")
-    if statistics.morph is not None:
+    if statistics.morph is not None and tables.GRADIENT_GRAPH in networks.graphs:
         found.append("path_mask")
     return found
 

@@ -78,7 +78,7 @@ def _make_readable(folder: Path) -> None:
     """A service often runs as another user than the one who trains."""
     folder.chmod(0o755)
     for path in folder.iterdir():
-        path.chmod(0o644)
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _swap(partial: Path, folder: Path) -> None:

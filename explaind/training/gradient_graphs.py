@@ -43,17 +43,22 @@ def morph_gradient(decoder: nn.Module, classifier: nn.Module) -> Function:
     return function
 
 
-def trace(function: Function, inputs: Sequence[Tensor], frozen: Sequence[nn.Module]) -> fx.GraphModule:
+def trace(
+    function: Function,
+    inputs: Sequence[Tensor],
+    frozen: Sequence[nn.Module],
+    table: Mapping[Any, Callable[..., Any]] | None = None,
+) -> fx.GraphModule:
     """The operations of `function`, gradients written out. inputs: examples; their B is no other size, nor 1, or
     torch would take the two for the same.
 
-    frozen: the networks inside; their parameters become constants of the graph.
+    frozen: the networks inside; their parameters become constants of the graph. table: how operations without an
+    ONNX operator are written; None: DECOMPOSITIONS, which is enough for the layer tables.
     """
     for module in frozen:
         module.requires_grad_(False)
-    tracer = make_fx(
-        function, tracing_mode="symbolic", _allow_non_fake_inputs=True, decomposition_table=dict(DECOMPOSITIONS)
-    )
+    decompositions = dict(DECOMPOSITIONS if table is None else table)
+    tracer = make_fx(function, tracing_mode="symbolic", _allow_non_fake_inputs=True, decomposition_table=decompositions)
     return tracer(*inputs)
 
 
@@ -105,8 +110,12 @@ def _max_pool_backward(
     ceil_mode: bool,
     indices: Tensor,
 ) -> Tensor:
-    """Scatters the gradient to where the maxima were (windows that do not overlap, as the layer tables have them)."""
-    scattered: Tensor = aten.scatter(torch.zeros_like(inputs).flatten(2), 2, indices.flatten(2), gradient.flatten(2))
+    """Scatters the gradient to where the maxima were, and adds up where windows overlap."""
+    places, values = indices.flatten(2), gradient.flatten(2)
+    nothing = torch.zeros_like(inputs).flatten(2)
+    apart = not stride or all(step >= size for step, size in zip(stride, kernel_size, strict=True))
+    put = aten.scatter if apart else aten.scatter_add  # two windows may share their maximum
+    scattered: Tensor = put(nothing, 2, places, values)
     return scattered.reshape(inputs.shape)
 
 

@@ -8,7 +8,7 @@ weights.safetensors, which PyTorch reads too.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,20 @@ def export(module: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[st
     )
     assert exported is not None
     return exported.model_proto
+
+
+def unstored_weights(models: Iterable[ModelProto], index: WeightIndex) -> dict[str, Tensor]:
+    """Large float constants of the graphs that weights.safetensors does not have yet, each once: `constant.0` …"""
+    found: dict[tuple[tuple[int, ...], bytes], NDArray[Any]] = {}
+    for tensor in (tensor for model in models for tensor in model.graph.initializer):
+        array = numpy_helper.to_array(tensor)
+        if array.dtype == np.float32 and array.nbytes >= EXTERNAL_BYTES and not _stored(array, index):
+            found.setdefault((array.shape, array.tobytes()), array)
+    return {f"constant.{number}": torch.from_numpy(array.copy()) for number, array in enumerate(found.values())}
+
+
+def _stored(array: NDArray[Any], index: WeightIndex) -> bool:
+    return index.find(array) is not None or (array.ndim == 2 and index.find(array.T) is not None)
 
 
 def write(path: Path, model: ModelProto, index: WeightIndex) -> None:

@@ -17,6 +17,7 @@ class ProgramRecipe(Section):
 
     input_shape: (C, H, W) that it takes; images are resized to it inside the exported graphs. mean, deviation: of
     its normalisation (x − mean)/deviation, pixels in [0, 1]; one number, or one a channel. outputs: what it gives.
+    gradients: path masks are wanted, which need a program that has them.
     """
 
     program: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+\.(pt2|onnx)$")]
@@ -25,6 +26,7 @@ class ProgramRecipe(Section):
     mean: Annotated[tuple[float, ...], Field(strict=False)] = (0.0,)
     deviation: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(strict=False)] = (1.0,)
     outputs: Literal["logits", "probabilities"] = "logits"
+    gradients: bool = True
 
     @property
     def architecture(self) -> str:

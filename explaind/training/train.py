@@ -20,7 +20,9 @@ from explaind.training.checkpoints import CheckpointFile, checkpoint_file
 from explaind.training.datasets import ImageSet, Splits, load_splits
 from explaind.training.fit import Diverged, FitResult, batches_of, deterministic, fit
 from explaind.training.folder_lock import locked
+from explaind.training.foreign.adoption import adopt_program, program_table
 from explaind.training.objectives import CrossEntropy, Objective, Vae, space_objective
+from explaind.training.program_recipe import ProgramRecipe
 from explaind.training.progress import Reporter, figures, reporting
 from explaind.training.quick import quick_variant
 from explaind.training.recipe import ClassifierRecipe, FitRecipe, Recipe, SpaceRecipe, digest_of, load_recipe
@@ -38,6 +40,7 @@ from explaind.training.trained import (
     load_record,
     load_trained,
     save_network,
+    save_record,
     table_json,
 )
 
@@ -138,7 +141,10 @@ def train_networks(
     """
     run.mkdir(parents=True, exist_ok=True)
     session = _Session(recipe, splits, _digest_of_images(splits.train), run, fresh, reporter, source)
-    _train_classifier(session, CLASSIFIER, recipe.classifier)
+    if isinstance(recipe.classifier, ProgramRecipe):
+        _adopt_classifier(session, recipe.classifier)
+    else:
+        _train_classifier(session, CLASSIFIER, recipe.classifier)
     for name, space in recipe.spaces.items():
         _train_space(session, name, space)
     if recipe.judge is not None:
@@ -184,6 +190,22 @@ def _train_classifier(session: _Session, name: str, recipe: ClassifierRecipe) ->
         folded, folded_table = fold_classifier(network, table)
         quality = {"test_accuracy": test_accuracy(folded, session.splits)}
     _save(session, name, folded, folded_table, digest, result, quality, began)
+
+
+def _adopt_classifier(session: _Session, recipe: ProgramRecipe) -> None:
+    """A classifier trained elsewhere: its program, from beside the recipe, and how it does on the images."""
+    kind, began = session.recipe.data.kind, time.monotonic()
+    table = program_table(recipe, kind)
+    digest = digest_of({"table": table, "sha256": recipe.sha256, "images": session.data_digest})
+    if session.finished(CLASSIFIER, digest):
+        return
+    if session.source is None:
+        raise RecipeInvalid(f"The classifier {recipe.program} lies beside its recipe; train from a recipe's file.")
+    session.reporter.start(CLASSIFIER, 0)
+    network = adopt_program(session.source.parent, session.run, table, recipe.sha256)
+    figures_of = {"test_accuracy": test_accuracy(network, session.splits)}
+    save_record(session.run, CLASSIFIER, NetworkRecord(digest=digest, table=table, figures=figures_of, validation=()))
+    session.reporter.note(f"{recipe.program} taken in {time.monotonic() - began:.0f} s, {figures(figures_of)}")
 
 
 def _train_space(session: _Session, name: str, recipe: SpaceRecipe) -> None:

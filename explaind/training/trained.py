@@ -19,6 +19,8 @@ from explaind.backends.torch_networks import Encoder, build, build_encoder, fold
 from explaind.errors import BundleInvalid
 from explaind.training.architectures import AutoencoderTable, ClassifierTable
 from explaind.training.checkpoints import flush
+from explaind.training.foreign.adoption import load_adopted
+from explaind.training.foreign.preparation import PreparedClassifier
 from explaind.training.objectives import Vae
 
 CLASSIFIER = "classifier"
@@ -48,15 +50,17 @@ class Trained:
     """A bundle's networks. tables: by network (`classifier` and each space), JSON-able. judge: verifies morphs,
     is in no bundle."""
 
-    classifier: nn.Sequential
+    classifier: nn.Module
     spaces: Mapping[str, SpaceNetworks]
-    judge: nn.Sequential | None
+    judge: nn.Module | None
     tables: Mapping[str, Mapping[str, Any]]
     records: Mapping[str, NetworkRecord]
 
     def parameters(self) -> dict[str, Tensor]:
-        """All weights of the bundle by name: `classifier.0.weight`, `morphing.encoder.trunk.0.weight` …"""
-        weights = _prefixed(self.classifier, f"{CLASSIFIER}.")
+        """All weights of the bundle by name: `classifier.0.weight`, `morphing.encoder.trunk.0.weight` … Not those of a
+        foreign classifier, which stand in its graphs."""
+        foreign = isinstance(self.classifier, PreparedClassifier)
+        weights = {} if foreign else _prefixed(self.classifier, f"{CLASSIFIER}.")
         for name, space in self.spaces.items():
             weights |= _prefixed(space.encoder, f"{name}.encoder.") | _prefixed(space.decoder, f"{name}.decoder.")
         return weights
@@ -95,6 +99,11 @@ def save_network(run: Path, name: str, network: nn.Sequential | SpaceNetworks, r
     flush(temporary)
     (run / f"{name}.json").unlink(missing_ok=True)
     temporary.replace(run / f"{name}.safetensors")
+    save_record(run, name, record)
+
+
+def save_record(run: Path, name: str, record: NetworkRecord) -> None:
+    temporary = run / f"{name}.partial"
     temporary.write_text(json.dumps(asdict(record), indent=1) + "\n", encoding="utf-8")
     temporary.replace(run / f"{name}.json")
 
@@ -111,8 +120,11 @@ def load_record(run: Path, name: str) -> NetworkRecord | None:
         raise BundleInvalid(f"{path} is damaged ({exc}); delete it and train again.") from exc
 
 
-def load_classifier(run: Path, name: str = CLASSIFIER) -> nn.Sequential:
+def load_classifier(run: Path, name: str = CLASSIFIER) -> nn.Module:
+    """Ours, or a foreign one behind its preparation."""
     record = _required(run, name)
+    if "program" in record.table:
+        return load_adopted(run, record.table)
     network = build(record.table["layers"])
     _load_weights(network, run / f"{name}.safetensors", "")
     return network.eval()
@@ -133,7 +145,7 @@ def load_trained(run: Path) -> Trained:
     Raises BundleInvalid where the classifier has not been trained there or a file is damaged.
     """
     _required(run, CLASSIFIER)
-    names = sorted(path.stem for path in run.glob("*.safetensors"))
+    names = sorted({path.stem for path in run.glob("*.safetensors")} | {CLASSIFIER})
     records = {name: record for name in names if (record := load_record(run, name)) is not None}
     spaces = {name: load_space(run, name) for name, record in records.items() if "trunk" in record.table}
     return Trained(

@@ -1,0 +1,1 @@
+"""Classifiers that explaind did not train: `explaind new` opens, checks, wraps and measures them."""
