@@ -61,7 +61,7 @@ def _write_table(bundle: Path | None, store: Path, results: Path | None) -> None
     if bundle is not None:
         raise typer.BadParameter("goes with no bundle: it reads all of the model store's.", param_hint="--table")
     with extra("all"):
-        from explaind.training.evaluation.evaluate import RESULTS
+        from explaind.training.evaluation.lookup import RESULTS
         from explaind.training.evaluation.sources.table import write_table
     typer.echo(f"Wrote {write_table(store, results or RESULTS)}")
 

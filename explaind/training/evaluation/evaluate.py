@@ -10,15 +10,14 @@ from typing import Any
 from explaind.bundles import manifest as manifests
 from explaind.errors import ConfigurationError, ExplaindError
 from explaind.training.evaluation.extent import QUICK, Extent
+from explaind.training.evaluation.lookup import FILE_NAME, RESULTS
 from explaind.training.evaluation.page import Page
-from explaind.training.evaluation.report import FILE_NAME, Report
+from explaind.training.evaluation.report import Report
 from explaind.training.evaluation.section import Section
 from explaind.training.evaluation.sections import SECTIONS
 from explaind.training.evaluation.subject import Subject, open_subject
 
 __all__ = ["FILE_NAME", "QUICK", "RESULTS", "Extent", "evaluate"]
-
-RESULTS = Path("docs/results")
 
 
 def evaluate(

@@ -1,9 +1,15 @@
-"""A figure in an evaluation by its dotted path."""
+"""Where an evaluation leaves its figures, and a figure by its dotted path."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+FILE_NAME = "evaluation.json"
+"""Beside the recipe."""
+RESULTS = Path("docs/results")
+"""A folder a bundle or study, with README.md and its pictures."""
 
 
 def figure_at(content: object, path: str) -> Any:

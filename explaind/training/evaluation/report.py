@@ -17,10 +17,10 @@ import numpy as np
 
 from explaind.errors import ConfigurationError
 from explaind.training.evaluation.bars import judge_all, table_of
+from explaind.training.evaluation.lookup import FILE_NAME
 from explaind.training.evaluation.page import Page
 from explaind.training.evaluation.section import Section
 
-FILE_NAME = "evaluation.json"
 _MARKER = re.compile(r"^<!-- section: (\S+) -->$", re.MULTILINE)
 
 

@@ -43,12 +43,13 @@ def test_ours_is_read_formatted_and_linked(measured: Measured) -> None:
     cells = _row("{mnist:morphing.fast.failure_rate .3f} of {mnist:morphing.fast.images }, {mnist:names.a / b.rho .1f}")
     assert cells.cells(measured)[3] == "0.004 of 500, 0.5 ([mnist](mnist/README.md))"
     study = _row(
-        "{study/study:models.S1.nmae .2f}", Against("study/study:models.S1.nmae", 0.04, 2, lower=True, of="NMAE")
+        "{study/results.json:models.S1.nmae .2f}",
+        Against("study/results.json:models.S1.nmae", 0.04, 2, lower=True, of="NMAE"),
     )
     assert study.cells(measured)[3:] == ("0.05 ([study](study/README.md))", "yes", "NMAE worse")
 
 
-@pytest.mark.parametrize("place", ["mnist:morphing.slow.failure_rate", "letters:morphing", "study/none:x"])
+@pytest.mark.parametrize("place", ["mnist:morphing.slow.failure_rate", "letters:morphing", "none/results.json:x"])
 def test_what_is_not_measured_has_no_verdict(measured: Measured, place: str) -> None:
     cells = _row(f"{{{place} .3f}}", Against(place, 0.03, 2)).cells(measured)
     assert cells[3] == NOT_MEASURED and cells[5] == "–"

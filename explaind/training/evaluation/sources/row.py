@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from explaind.errors import ConfigurationError
-from explaind.training.evaluation.lookup import figure_at
-from explaind.training.evaluation.report import FILE_NAME
+from explaind.training.evaluation.lookup import FILE_NAME, figure_at
 
 NOT_MEASURED = "not measured yet"
 _PLACE = re.compile(r"\{([^{}]+)\}")
@@ -19,13 +18,13 @@ _PLACE = re.compile(r"\{([^{}]+)\}")
 @dataclass(frozen=True, slots=True)
 class Measured:
     """All figures that evaluations and studies left behind. store: bundles' folders with evaluation.json. results:
-    folder of reports; studies keep their figures in `results`/NAME/results.json."""
+    folder of reports; studies keep their figures there, as `NAME/results.json`."""
 
     store: Path
     results: Path
 
     def value(self, place: str) -> Any:
-        """place: `mnist:morphing.fast.failure_rate`, or `study/NAME:…` for a study; None where it is not measured.
+        """place: `mnist:morphing.fast.failure_rate`, or `NAME/results.json:…` for a study; None where not measured.
 
         Raises ConfigurationError where the file is no JSON.
         """
@@ -33,9 +32,14 @@ class Measured:
         return figure_at(_content(self.file(name)), path)
 
     def file(self, name: str) -> Path:
-        if name.startswith("study/"):
-            return self.results / name.removeprefix("study/") / "results.json"
-        return self.store / name / FILE_NAME
+        return self.results / name if name.endswith(".json") else self.store / name / FILE_NAME
+
+
+def _link(name: str) -> str:
+    """To the page that goes with a file of figures."""
+    folder, _, file = name.partition("/")
+    page = "README" if file in ("", "results.json") else file.removesuffix(".json")
+    return f"[{folder}]({folder}/{page}.md)"
 
 
 def _content(file: Path) -> Any:
@@ -106,7 +110,5 @@ class Row:
             if value is None:
                 return NOT_MEASURED
             text = text.replace("{" + place + "}", format(value, form))
-        links = ", ".join(
-            f"[{name.removeprefix('study/')}]({name.removeprefix('study/')}/README.md)" for name in self.files()
-        )
+        links = ", ".join(_link(name) for name in self.files())
         return f"{text} ({links})" if links else text
