@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -39,8 +40,7 @@ class CheckpointFile:
         """Raises OSError where the folder cannot be written or is full; the file before is then left as it was."""
         partial = self.path.with_suffix(".partial")
         contiguous = {name: tensor.contiguous() for name, tensor in snapshot.tensors.items()}
-        save_file(contiguous, partial, metadata={"digest": self.digest, "facts": json.dumps(snapshot.facts)})
-        flush(partial)
+        write_tensors(contiguous, partial, {"digest": self.digest, "facts": json.dumps(snapshot.facts)})
         partial.replace(self.path)
 
     def load(self) -> Snapshot | None:
@@ -61,6 +61,20 @@ class CheckpointFile:
 def checkpoint_file(run: Path, name: str, digest: str) -> CheckpointFile:
     """Of the network `name` in a run folder."""
     return CheckpointFile(run / f"{name}{SUFFIX}", digest)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path, header: Mapping[str, str] | None = None) -> None:
+    """To a file beside its place, which is then renamed. header: of text.
+
+    Raises OSError where it cannot be written; nothing is left then.
+    """
+    try:
+        save_file(dict(tensors), path, metadata=dict(header) if header else None)
+        flush(path)
+    except (OSError, SafetensorError) as exc:
+        if path.is_file():
+            path.unlink()
+        raise OSError(errno.EIO, f"{exc}", str(path)) from exc
 
 
 def flush(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -151,6 +152,24 @@ def test_a_snapshot_of_another_fit_or_a_damaged_one_is_as_good_as_none(tmp_path:
     assert CheckpointFile(path, "another").load() is None
     path.write_bytes(path.read_bytes()[:-4])
     assert file.load() is None
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
+    file = CheckpointFile(tmp_path / "network.checkpoint", "this")
+    file.save(Snapshot({"a": torch.zeros(3)}, {"epoch": 1}))
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limit[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            file.save(Snapshot({"a": torch.zeros(30_000)}, {"epoch": 2}))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    kept = file.load()
+    assert kept is not None
+    assert kept.facts == {"epoch": 1}
+    assert [path.name for path in tmp_path.iterdir()] == ["network.checkpoint"]
 
 
 class Explodes(CrossEntropy):
