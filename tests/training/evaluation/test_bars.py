@@ -43,3 +43,9 @@ def test_titles_are_unique_within_a_bundle() -> None:
     for name in BARS:
         titles = [bar.title for bar in bars_of(name)]
         assert len(set(titles)) == len(titles)
+
+
+@pytest.mark.parametrize(("gain", "passed"), [(0.01, True), (0.0, False), (-0.01, False)])
+def test_latents_must_add_something_on_faces(gain: float, passed: bool) -> None:
+    (verdict,) = judge_all({"bundle": "faces", "protocol": {"gain_of_latents": gain}})
+    assert verdict["passed"] is passed and verdict["bar"] == "> 0"
