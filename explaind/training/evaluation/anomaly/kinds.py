@@ -21,7 +21,7 @@ _OTHERS = ("fashion_mnist", "letters", "mnist", "cifar10")
 _OF_FACES = "nonfaces"
 TITLES_OF_SETS = {
     "mnist": "MNIST", "fashion_mnist": "FashionMNIST", "letters": "letters", "cifar10": "CIFAR-10",
-    "nonfaces": "non-faces", "dsprites": "dSprites",
+    "nonfaces": "non-faces", "dsprites": "dSprites", "pedestrians": "pedestrians",
 }  # fmt: skip
 
 

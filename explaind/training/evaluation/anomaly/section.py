@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from explaind.explanations.types import Detector
+from explaind.training.data_sets import FOLDER
 from explaind.training.evaluation.anomaly import anomaly_figures as figures
 from explaind.training.evaluation.anomaly.controls import CONTROLS
 from explaind.training.evaluation.anomaly.kinds import TITLES_OF_SETS, outlier_kinds
@@ -70,6 +71,8 @@ def _introduce(page: Page, subject: Subject, result: Mapping[str, Any], skipped:
         (f"The regression was fitted on the training part of {fitted or 'known outliers'}; here only held-out parts "
          "are used. " if "coefficients" in result else "The recipe has no known outliers, so there is no regression. ")
         + "Other data sets of another shape are resized into the part of the image that in-distribution images use."
+        + (" A set that the folder of images was taken from is no outlier: pass over its row."
+           if subject.recipe.data.set == FOLDER else "")
         + (f" Not in the data folder, so not tried: {', '.join(skipped)}." if skipped else "")
     )  # fmt: skip
 
