@@ -52,9 +52,9 @@ def reconstructions(images: FloatArray, rebuilt: Mapping[str, FloatArray], notes
         ("test image", "", images),
         *((name, note, rebuilt[name]) for name, note in zip(rebuilt, notes, strict=True)),
     ]
-    figure = Figure(figsize=(11, 1.15 * len(rows)), facecolor=PAPER)
+    figure = Figure(figsize=(5.6, 0.92 * len(rows)), facecolor=PAPER)
     grid = figure.add_gridspec(
-        len(rows), len(images), left=0.12, right=0.995, top=0.995, bottom=0.005, wspace=0.06, hspace=0.06
+        len(rows), len(images), left=0.23, right=0.995, top=0.995, bottom=0.005, wspace=0.06, hspace=0.06
     )
     for line, (name, note, pictures) in enumerate(rows):
         for column, picture in enumerate(pictures):

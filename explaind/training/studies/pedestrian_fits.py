@@ -97,7 +97,7 @@ class Plan:
         )
 
 
-FULL = Plan(epochs={"s": 30, "m": 20, "l": 10})
+FULL = Plan(epochs={"s": 30, "m": 16, "l": 6})
 QUICK = Plan(epochs={"s": 1, "m": 1, "l": 1}, images=32)
 
 

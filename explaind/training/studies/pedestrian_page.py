@@ -14,7 +14,7 @@ from explaind.training.studies.pedestrian_figures import against_the_source, rec
 from explaind.training.studies.pedestrian_fits import FULL, MODELS, Plan, load_autoencoder, load_results, unseen
 
 RESULTS = "results.json"
-_SHOWN = 16  # test images in the figure
+_SHOWN = 7  # test images in the figure
 _HEADER = (
     "model", "β", "NMAE", "[LR]", "used latents", "[LR]", "loss, nats", "[LR]", "cross entropy, nats",
     "over the images' own", "KL, nats", "epochs", "[LR]", "processor seconds an epoch", "[LR]",
@@ -114,10 +114,11 @@ def _fewer(results: Mapping[str, Any], low: str, high: str) -> str:
         return ""
     theirs = f"{MODELS[low].source.used_latents} and {MODELS[high].source.used_latents}"
     first, second = results[low], results[high]
+    fewer, worse = second["used_latents"] < first["used_latents"], second["nmae"] > first["nmae"]
     return (
-        f"A higher β leaves fewer latents and a larger error: {low} and {high} used {theirs} in the source; here "
-        f"{first['used_latents']} and {second['used_latents']}, at an NMAE of {first['nmae']:.3f} and "
-        f"{second['nmae']:.3f}."
+        f"A higher β leaves fewer latents and a larger error: {low} and {high} used {theirs} in the source, here "
+        f"{first['used_latents']} and {second['used_latents']} ({'so' if fewer else 'not so'}), at an NMAE of "
+        f"{first['nmae']:.3f} and {second['nmae']:.3f} ({'so' if worse else 'not so'})."
     )
 
 
