@@ -1,6 +1,6 @@
 """[LR]'s seven VAEs, and the one it retrained, on the pedestrians there are.
 
-    python scripts/study_latent_ranking_models.py            # about 20 minutes of one processor
+    python scripts/study_latent_ranking_models.py            # about 15 minutes of one processor
     python scripts/study_latent_ranking_models.py --quick    # one epoch each on 32 images: shows that it runs
 
 Writes README.md, results.json and figures to docs/results/latent_ranking_models after each model. Killed, it goes on
