@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from explaind.errors import ConfigurationError
-from explaind.training.evaluation.sources.row import NOT_MEASURED, Against, Measured, Row
+from explaind.training.evaluation.sources.row import NOT_MEASURED, Against, Compared, Measured, Row
 from explaind.training.evaluation.sources.table import ROWS, table_text, write_table
 from tests.conftest import ROOT
 
@@ -47,6 +47,15 @@ def test_ours_is_read_formatted_and_linked(measured: Measured) -> None:
         Against("study/results.json:models.S1.nmae", 0.04, 2, lower=True, of="NMAE"),
     )
     assert study.cells(measured)[3:] == ("0.05 ([study](study/README.md))", "yes", "NMAE worse")
+
+
+@pytest.mark.parametrize(
+    ("larger", "smaller", "word"),
+    [("names.a / b.rho", "morphing.fast.failure_rate", "confirmed"),
+     ("morphing.fast.failure_rate", "names.a / b.rho", "not confirmed"), ("names", "gone", NOT_MEASURED)],
+)  # fmt: skip
+def test_a_claim_of_more_is_confirmed_or_not(measured: Measured, larger: str, smaller: str, word: str) -> None:
+    assert Compared(f"mnist:{larger}", f"mnist:{smaller}").verdict(measured) == word
 
 
 @pytest.mark.parametrize("place", ["mnist:morphing.slow.failure_rate", "letters:morphing", "none/results.json:x"])

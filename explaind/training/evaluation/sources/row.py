@@ -78,6 +78,20 @@ class Against:
         return "better" if (difference < 0) is self.lower else "worse"
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The source says that one thing is larger than another: is it here?"""
+
+    larger: str
+    smaller: str
+
+    def verdict(self, measured: Measured) -> str:
+        first, second = measured.value(self.larger), measured.value(self.smaller)
+        if not isinstance(first, int | float) or not isinstance(second, int | float):
+            return NOT_MEASURED
+        return "confirmed" if first > second else "not confirmed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """source: [PM], [LR] or [AN]. figure: as it reports it. ours: text with places in braces, each followed by a
@@ -89,7 +103,7 @@ class Row:
     figure: str
     ours: str
     work: str
-    verdict: Against | str
+    verdict: Against | Compared | str
 
     def cells(self, measured: Measured) -> tuple[str, str, str, str, str, str]:
         ours = self._ours(measured)

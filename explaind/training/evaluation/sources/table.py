@@ -36,12 +36,17 @@ what differs before the verdict.
 
 
 def _tally(cells: list[tuple[str, str, str, str, str, str]]) -> str:
-    counts = Counter(line[5].split()[-1] for line in cells)
-    words = ("better", "alike", "worse", "higher", "lower")
+    counts = Counter(_word(line[5]) for line in cells)
+    words = ("better", "alike", "worse", "higher", "lower", "confirmed", "not confirmed")
     said = [f"{counts[word]} {word}" for word in words if counts[word]]
     missing = sum(line[3] == NOT_MEASURED for line in cells)
     others = len(cells) - sum(counts[word] for word in words) - missing
     return f"{len(cells)} rows: {', '.join([*said, f'{others} said in words', f'{missing} {NOT_MEASURED}'])}."
+
+
+def _word(verdict: str) -> str:
+    """«NMAE better» → «better»."""
+    return verdict if "confirmed" in verdict else verdict.split()[-1]
 
 
 def _reports(measured: Measured) -> str:
