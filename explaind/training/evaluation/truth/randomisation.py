@@ -30,10 +30,12 @@ REFIT_IMAGES = 3000
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
     """Likeness to the explanations of the trained classifier, the mean over images. layers: how many are random, from
-    the top. correlation, similarity (SSIM), overlap (IoU) of maps by method; rankings: Spearman by method.
+    the top. Of maps, by method: signed, correlation (Spearman of values and of magnitudes), similarity (SSIM), overlap
+    (IoU). rankings: Spearman of the latents' magnitudes by method.
     agreement: share of images classed alike; explained: share with a path mask."""
 
     layers: int
+    signed: Mapping[str, float]
     correlation: Mapping[str, float]
     similarity: Mapping[str, float]
     overlap: Mapping[str, float]
@@ -79,6 +81,7 @@ def _compare(layers: int, trained: _Explained, other: _Explained) -> Stage:
     large = min(trained.maps.maps[PATH_MASK].shape[1:]) >= TAPS
     return Stage(
         layers=layers,
+        signed={name: _mean(rank_correlation(trained.maps.maps[name], other.maps.maps[name])) for name in methods},
         correlation={name: _mean(rank_correlation(*pair)) for name, pair in pairs.items()},
         similarity={name: _mean(similarity(*pair)) for name, pair in pairs.items()} if large else {},
         overlap={name: _mean(iou(_pixels(trained.maps, name), _pixels(other.maps, name))) for name in methods},

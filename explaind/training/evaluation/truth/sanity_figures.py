@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from explaind.explanations.types import FloatArray
@@ -23,12 +22,13 @@ _RANKING_NAMES = {"generated_images": "generated", "original_images": "original"
 
 
 def cascades(stages: Sequence[Stage]) -> Figure:
-    """Likeness to the trained classifier's explanation against the number of random layers."""
-    figure, axes = chart(1180, 430, columns=3)
+    """Likeness to the trained classifier's explanation against the number of random layers: of the signed maps, of
+    the marked pixels, and of the rankings."""
+    figure, axes = chart(1180, 470, columns=3)
     measures = [
-        ("rank correlation of the maps", [stage.correlation for stage in stages]),
+        ("Rank correlation of the maps", [stage.signed for stage in stages]),
         ("IoU of the marked pixels", [stage.overlap for stage in stages]),
-        ("rank correlation of the rankings", [stage.rankings for stage in stages]),
+        ("Rank correlation of the rankings", [stage.rankings for stage in stages]),
     ]
     layers = [stage.layers for stage in stages]
     for one, (title, values) in zip(axes, measures, strict=True):
@@ -38,13 +38,10 @@ def cascades(stages: Sequence[Stage]) -> Figure:
         one.axhline(0, color=INK, lw=0.8)
         one.set(title=title, xlabel="random layers, from the top", ylim=(-0.35, 1.05))
         one.set_xticks(layers)
-    _below(axes[0], columns=2)
-    _below(axes[2], columns=3)
+    legend(axes[2], loc="upper right")
+    lines, names = axes[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=4, frameon=False, fontsize=TEXT, labelcolor=INK)
     return figure
-
-
-def _below(axes: Axes, columns: int) -> None:
-    legend(axes, loc="upper left", bbox_to_anchor=(-0.1, -0.16), ncols=columns)
 
 
 def cascade_gallery(image: FloatArray, maps: Sequence[PixelMaps], index: int) -> Figure:

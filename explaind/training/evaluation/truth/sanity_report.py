@@ -59,19 +59,22 @@ def _write_randomisation(stages: Sequence[Stage], count: int, page: Page) -> Non
     unmoved = [name for name in OTHERS if last.correlation[name] >= 0.5]
     page.text(
         f"The classifier's weights are shuffled within each layer, from the top layer down, and {count} images are "
-        "explained again: maps by rank correlation and SSIM of magnitudes and by IoU of the marked pixels (path mask "
-        f"as served, the others' strongest {TOP:.0%}), rankings by rank correlation of the latents' magnitudes, with "
-        "the table and the forest taken anew from each network. An explanation that stays does not depend on what the "
-        f"classifier learnt. With all layers random the path mask keeps a rank correlation of "
-        f"{last.correlation[PATH_MASK]:.2f} and an IoU of {last.overlap[PATH_MASK]:.2f}. "
-        + (
-            f"At 0.5 or above in rank correlation stay: {', '.join(unmoved)}."
-            if unmoved
-            else "No other stays above 0.5."
-        )
+        "explained again: maps by rank correlation, with and without their sign, and by IoU of the marked pixels "
+        f"(path mask as served, the others' strongest {TOP:.0%}), rankings by rank correlation of the latents' "
+        "magnitudes, with the table and the forest taken anew from each network. An explanation that stays does not "
+        "depend on what the classifier learnt."
+    )
+    kept = f"{last.signed[PATH_MASK]:.2f}, {last.correlation[PATH_MASK]:.2f} without sign"
+    page.text(
+        f"With all layers random the path mask keeps a rank correlation of {kept}, and an IoU of "
+        f"{last.overlap[PATH_MASK]:.2f}. Without sign the empty background, which most methods leave at 0 whatever the "
+        "network, counts as likeness. "
+        + (f"Of the others these stay at 0.5 or above without sign: {', '.join(unmoved)}." if unmoved else "")
     )
     header = ["random layers", "classed alike", "with a path mask", *(_method(name) for name in (PATH_MASK, *OTHERS))]
-    page.table(header, [[s.layers, s.agreement, s.explained, *s.correlation.values()] for s in stages])
+    page.table(header, [[s.layers, s.agreement, s.explained, *s.signed.values()] for s in stages])
+    unsigned = ["random layers, without sign", *header[3:]]
+    page.table(unsigned, [[s.layers, *s.correlation.values()] for s in stages])
     names = [method.value for method in COMPARED if method.value in last.rankings]
     rows = [[s.layers, *(s.rankings[name] for name in names), s.overlap[PATH_MASK],
              s.similarity.get(PATH_MASK)] for s in stages]  # fmt: skip
