@@ -38,9 +38,7 @@ def load_sprites(folder: Path, count: int, seed: int) -> Sprites:
     if shape[1:] != (64, 64) or dtype != np.uint8:
         raise damaged(path, f"its images are {dtype} of shape {shape}, not uint8 (N, 64, 64)")
     factors = _factors(path, read_arrays(path, ("latents_classes",))["latents_classes"], shape[0])
-    if count > shape[0]:
-        raise DataSetInvalid(f"dsprites has {shape[0]} images: {count} cannot be drawn; lower sample in the recipe.")
-    rows = np.sort(np.random.default_rng(seed).permutation(shape[0])[:count])
+    rows = _drawn(shape[0], count, seed)
     images = read_rows(path, "imgs", rows)
     if images.max(initial=0) > 1:
         raise damaged(path, "its images are not binary")
@@ -51,6 +49,26 @@ def sprites_parts(folder: Path, count: int | None, seed: int) -> tuple[ImageSet,
     """Training and test set of a sample (None: of 60,000); the label is the shape."""
     sprites = load_sprites(folder, count or SAMPLE, seed)
     return part(ImageSet(sprites.images, sprites.factors[:, 0]), TEST_SHARE, seed, "dsprites")
+
+
+def factors_of_test_set(folder: Path, count: int | None, seed: int) -> LabelArray:
+    """(M, 5): the factors of the test set of `sprites_parts` with the same arguments, row by row; reads no images.
+
+    Raises DataSetInvalid as `load_sprites`.
+    """
+    path = folder / "dsprites.npz"
+    total = read_kind(path, "imgs")[0][0]
+    factors = _factors(path, read_arrays(path, ("latents_classes",))["latents_classes"], total)
+    rows = _drawn(total, count or SAMPLE, seed)
+    places = ImageSet(np.zeros((len(rows), 0), np.uint8), np.arange(len(rows)))
+    return factors[rows[part(places, TEST_SHARE, seed, "dsprites")[1].labels]]
+
+
+def _drawn(total: int, count: int, seed: int) -> LabelArray:
+    """Rows of the sample, rising."""
+    if count > total:
+        raise DataSetInvalid(f"dsprites has {total} images: {count} cannot be drawn; lower sample in the recipe.")
+    return np.sort(np.random.default_rng(seed).permutation(total)[:count])
 
 
 def _factors(path: Path, classes: NDArray[np.generic], count: int) -> LabelArray:

@@ -7,6 +7,7 @@ from explaind.training.evaluation.anomaly import protocol_section as protocol
 from explaind.training.evaluation.anomaly import section as anomaly
 from explaind.training.evaluation.anomaly import texture_section as texture
 from explaind.training.evaluation.cut_and_paste import section as cut_and_paste
+from explaind.training.evaluation.disentanglement import section as disentanglement
 from explaind.training.evaluation.masks import section as masks
 from explaind.training.evaluation.morphing import section as morphing
 from explaind.training.evaluation.paths import section as paths
@@ -26,5 +27,6 @@ SECTIONS: tuple[Section, ...] = (
     paths.SECTION,
     masks.SECTION,
     cut_and_paste.SECTION,
+    disentanglement.SECTION,
     agreement.SECTION,
 )
