@@ -129,6 +129,18 @@ LR_ROWS: tuple[Row, ...] = (
         work="Digits. Instead of intuition, planted causes decide who is right: see the rows of the truth.",
         verdict="A number where the source has an impression.",
     ),
+    Row(
+        source="[LR]",
+        what="cut and paste: a region swapped between two images, scored again",
+        figure="examples, judged by eye",
+        ours=(
+            "of {mnist:cut_and_paste.mask.swaps } swaps of the path mask's region the answer goes with it in "
+            "{mnist:cut_and_paste.mask.region.followed .3f}; of a control region of the same shape in "
+            "{mnist:cut_and_paste.mask.control.followed .3f}"
+        ),
+        work="Digits; the region is the mask's, not chosen by hand.",
+        verdict="A number where the source has examples.",
+    ),
     *(_planted(bundle, cause) for bundle, cause in _PLANTED.items()),
     Row(
         source="[LR]",
