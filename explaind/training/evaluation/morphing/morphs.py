@@ -79,12 +79,12 @@ class Summary:
     """Shares and medians are over the morphs that were found; None where nothing was, or nobody to ask."""
 
     images: int
-    failure_rate: float
+    failure_rate: float | None
     judge_agreement: float | None
     natural_p_value_share: float | None
     median_distance: float | None
     median_steps: float | None
-    start_agrees: float
+    start_agrees: float | None
 
 
 def run(subject: Subject, solver: Solver, count: int, judge: Judge | None) -> Morphs:
@@ -93,6 +93,8 @@ def run(subject: Subject, solver: Solver, count: int, judge: Judge | None) -> Mo
     parameters = PathMaskParameters(solver=solver)
     pairs = zip(subject.images[:count], subject.predictions[:count], strict=True)
     morphs = [morph(models, reference, image, parameters, prediction=p) for image, p in pairs]
+    if not morphs:
+        return Morphs(morphs=(), ends=subject.images[:0], judged=None, p_values=None)
     ends = decoded(subject.autoencoder, [m.z_other for m in morphs])
     anomaly = subject.reference.anomaly
     return Morphs(
@@ -104,16 +106,17 @@ def run(subject: Subject, solver: Solver, count: int, judge: Judge | None) -> Mo
 
 
 def summarize(outcome: Morphs) -> Summary:
-    found = outcome.found
+    found, everything = outcome.found, np.ones(len(outcome), np.bool_)
+    agrees = np.array([m.reconstruction_agrees for m in outcome.morphs], dtype=np.bool_)
     steps = np.array([m.steps for m in outcome.morphs], dtype=np.float64)
     return Summary(
         images=len(outcome),
-        failure_rate=float(np.mean(~found)),
+        failure_rate=_share(~found, everything),
         judge_agreement=_share(outcome.confirmed, found),
         natural_p_value_share=_share(outcome.natural, found),
         median_distance=_median(outcome.distances[found]),
         median_steps=_median(steps[found]),
-        start_agrees=float(np.mean([m.reconstruction_agrees for m in outcome.morphs])),
+        start_agrees=_share(agrees, everything),
     )
 
 
