@@ -119,9 +119,9 @@ def _write_norms(subject: Subject, page: Page) -> dict[str, object]:
     )
     page.figure(
         "latents_norms",
-        latents_figures.norms_by_class(norms.sampled, norms.classes, names, targets),
-        f"Norms of sampled codes by class in the space {subject.morphing_name}. The line in each row is the class's "
-        "mean norm over the training images, kept in the bundle.",
+        latents_figures.norms_by_class(norms.mean, norms.sampled, norms.classes, names, targets),
+        f"Norms of codes by class in the space {subject.morphing_name}. The line is the class's mean norm over sampled "
+        "codes of the training images, kept in the bundle.",
     )
     return {"space": subject.morphing_name, "classes": _by_class(norms, names, targets)}
 

@@ -45,23 +45,28 @@ def traversal_grid(images: FloatArray, names: Sequence[str], values: DoubleArray
     return picture_grid([pictures(row) for row in images], row_titles=names, column_titles=titles, size=size)
 
 
-def norms_by_class(norms: DoubleArray, classes: IntArray, names: Sequence[str], targets: DoubleArray) -> Figure:
-    """norms, classes (B,); targets (K,): a row for each class, all on one scale."""
+def norms_by_class(
+    means: DoubleArray, samples: DoubleArray, classes: IntArray, names: Sequence[str], targets: DoubleArray
+) -> Figure:
+    """Norms of mean codes and of sampled ones (B,), classes (B,), targets (K,): a row a class, a scale a column."""
     shown = [index for index in range(len(names)) if np.any(classes == index)]
-    figure, panels = chart(900, 60 + 58 * len(shown), rows=len(shown))
-    low, high = float(min(norms.min(), targets.min())), float(max(norms.max(), targets.max()))
-    bins = np.linspace(low, high, 40)
-    for axes, index in zip(panels, shown, strict=True):
-        axes.hist(norms[classes == index], bins=bins.tolist(), color=series(index), density=True)
+    figure, panels = chart(1100, 80 + 58 * len(shown), rows=len(shown), columns=2)
+    for column, (norms, title) in enumerate(((means, "norm of the mean code"), (samples, "norm of a sampled code"))):
+        own = panels[column::2]
+        low, high = float(norms.min()), float(norms.max())
+        for axes, index in zip(own, shown, strict=True):
+            _draw_norms(axes, norms[classes == index], (low, high), series(index))
+            if axes is not own[-1]:
+                axes.set_xticklabels([])
+        own[-1].set_xlabel(title, color=SOFT)
+    for axes, index in zip(panels[::2], shown, strict=True):
+        axes.set_ylabel(names[index], rotation=0, ha="right", va="center", fontsize=TEXT)
+    for axes, index in zip(panels[1::2], shown, strict=True):
         axes.axvline(float(targets[index]), color=INK, lw=1.6)
-        axes.set(yticks=[], xlim=(low, high))
-        axes.spines["left"].set_visible(False)
-        _name_row(axes, names[index])
-        if axes is not panels[-1]:
-            axes.set_xticklabels([])
-    panels[-1].set_xlabel("norm of the code", color=SOFT)
     return figure
 
 
-def _name_row(axes: Any, name: str) -> None:
-    axes.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=TEXT)
+def _draw_norms(axes: Axes, norms: DoubleArray, limits: tuple[float, float], color: str) -> None:
+    axes.hist(norms, bins=np.linspace(*limits, 40).tolist(), color=color, density=True)
+    axes.set(yticks=[], xlim=limits)
+    axes.spines["left"].set_visible(False)
