@@ -14,7 +14,7 @@ from pathlib import Path
 
 from explaind.training.folder_lock import locked
 from explaind.training.progress import reporting
-from explaind.training.studies.pedestrian_fits import FULL, QUICK, fit_all, study_splits
+from explaind.training.studies.pedestrian_fits import FULL, MODELS, QUICK, fit_all, study_splits
 from explaind.training.studies.pedestrian_page import write_page
 
 _NAME = "latent_ranking_models"
@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--training-runs", type=Path, default=Path("training_runs"))
     parser.add_argument("--output", type=Path, help="default: docs/results, with --quick in the training runs")
     parser.add_argument("--quick", action="store_true", help="one epoch each on 32 images")
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS), help="default: all")
     arguments = parser.parse_args()
     plan, suffix = (QUICK, "-quick") if arguments.quick else (FULL, "")
     runs = arguments.training_runs / f"{_NAME}{suffix}"
@@ -33,7 +34,14 @@ def main() -> None:
     splits = study_splits(arguments.data, plan)
     runs.mkdir(parents=True, exist_ok=True)
     with locked(runs), reporting() as reporter:
-        fit_all(plan, splits, runs, reporter, after_each=lambda: write_page(plan, splits, runs, output))
+        fit_all(
+            plan,
+            splits,
+            runs,
+            reporter,
+            names=arguments.models,
+            after_each=lambda: write_page(plan, splits, runs, output),
+        )
         reporter.note(f"the page is {output / 'README.md'}")
 
 

@@ -12,13 +12,14 @@ from explaind.training.recipe import ClassifierRecipe, Recipe, ReferenceRecipe, 
 SHARE = 0.1
 LEAST_IMAGES = 300
 LEAST_HELD_OUT = 50
+SOBOL_SAMPLES = 16  # each is decoded once a latent: a tenth would still be most of the time
 
 Fit = TypeVar("Fit", ClassifierRecipe, SpaceRecipe, ClassifierRecipe | ProgramRecipe)
 
 
 def quick_variant(recipe: Recipe, share: float = SHARE) -> Recipe:
-    """share: of epochs, of images to fit on, to hold out, to learn outliers from and to take statistics from, of Sobol
-    samples and of trees; rounded up, and no fewer images than LEAST_IMAGES to fit on, LEAST_HELD_OUT else, or what the
+    """share: of epochs, of images to fit on, to hold out, to learn outliers from and to take statistics from, and
+    of trees; rounded up, and no fewer images than LEAST_IMAGES to fit on, LEAST_HELD_OUT else, or what the
     recipe has where that is less.
 
     Networks, objectives, batches, seeds and thresholds are the recipe's. What comes out is no good for explaining.
@@ -57,7 +58,7 @@ def _less_reference(reference: ReferenceRecipe, share: float) -> ReferenceRecipe
         update={
             "images": _part(reference.images, share, LEAST_IMAGES),
             "forest_images": _part(reference.forest_images, share, LEAST_IMAGES),
-            "sobol_samples": _part(reference.sobol_samples, share, 16),
+            "sobol_samples": min(reference.sobol_samples, SOBOL_SAMPLES),
             "forest_trees": (trees,),
             "served_trees": trees,
         }

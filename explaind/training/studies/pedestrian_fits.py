@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -112,13 +112,20 @@ def unseen(splits: Splits) -> FloatArray:
 
 
 def fit_all(
-    plan: Plan, splits: Splits, folder: Path, reporter: Reporter, *, after_each: Callable[[], None] = lambda: None
+    plan: Plan,
+    splits: Splits,
+    folder: Path,
+    reporter: Reporter,
+    *,
+    names: Sequence[str] = tuple(MODELS),
+    after_each: Callable[[], None] = lambda: None,
 ) -> None:
     """Fits and measures what `folder` has not yet of this plan; a fit that was killed goes on after its last epoch.
 
-    after_each: called when one more model is finished. Raises ConfigurationError where nothing can be written.
+    names: of MODELS. after_each: called when one more is finished. Raises ConfigurationError where nothing can be
+    written.
     """
-    for name in MODELS:
+    for name in names:
         if load_result(plan, folder, name) is None:
             try:
                 _fit_one(plan, splits, folder, reporter, name)
