@@ -13,6 +13,7 @@ from explaind.training.evaluation.morphing import section as morphing
 from explaind.training.evaluation.paths import section as paths
 from explaind.training.evaluation.rankings import section as rankings
 from explaind.training.evaluation.section import Section
+from explaind.training.evaluation.truth import section as truth
 
 # classification, latents, rankings, anomaly, protocol, texture, morphing, paths, path_mask, cut_and_paste,
 # disentanglement, truth, backends: a section stands where a reader needs what is before it.
@@ -28,5 +29,6 @@ SECTIONS: tuple[Section, ...] = (
     masks.SECTION,
     cut_and_paste.SECTION,
     disentanglement.SECTION,
+    truth.SECTION,
     agreement.SECTION,
 )
