@@ -3,6 +3,9 @@ from __future__ import annotations
 import io
 import re
 
+from rich.console import Console
+from rich.progress import Progress
+
 from explaind.training.progress import BarReporter, LogReporter, figures, reporting, spoken
 
 
@@ -62,6 +65,16 @@ def test_a_terminal_gets_a_bar_and_its_notes_stay() -> None:
         reporter.step()
         reporter.note("finished [really]")
     assert "morphing: finished [really]" in stream.getvalue()
+
+
+def test_the_bar_of_a_resumed_fit_begins_where_it_was() -> None:
+    stream = Terminal()
+    progress = Progress(console=Console(file=stream))
+    reporter = BarReporter(progress)
+    reporter.start("classifier", 10)
+    reporter.skip(4)
+    reporter.step()
+    assert [(task.description, task.completed, task.total) for task in progress.tasks] == [("classifier", 5, 10)]
 
 
 def test_figures_are_short() -> None:
