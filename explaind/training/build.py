@@ -9,11 +9,14 @@ from explaind.training.datasets import as_floats, load_splits
 from explaind.training.export import BundleDescription, export_bundle
 from explaind.training.folder_swap import require_writable
 from explaind.training.label_check import require_labels_fit
+from explaind.training.program_recipe import ProgramRecipe
 from explaind.training.quick import quick_variant
 from explaind.training.recipe import Recipe, load_recipe
 from explaind.training.train import REFERENCE, load_trained, train
 
 PARITY_IMAGES = 500
+PROGRAM_PARITY_IMAGES = 100
+"""A classifier trained elsewhere may be hundreds of times larger than ours."""
 QUICK_STORE = "quick-store"
 
 
@@ -42,11 +45,12 @@ def build(
     run = train(bundle, data=data, runs=runs, fresh=fresh, download=download, quick=quick)
     recipe = quick_variant(recipe) if quick else recipe
     splits = load_splits(recipe.data, data, download=download)
+    compared = PROGRAM_PARITY_IMAGES if isinstance(recipe.classifier, ProgramRecipe) else PARITY_IMAGES
     export_bundle(
         load_trained(run),
         folder,
         description=describe(recipe),
-        held_out=as_floats(splits.evaluation.images[:PARITY_IMAGES]),
+        held_out=as_floats(splits.evaluation.images[:compared]),
         statistics=reference.load(run / REFERENCE),
     )
     return folder

@@ -19,8 +19,12 @@ def load(path: Path) -> tuple[nn.Module, Sides]:
     program = _load(path)
     sides = _checked(path, program)
     # Without in-place operations, and without the guards that symbolic tracing would trip over.
-    module = program.run_decompositions({}).module(check_guards=False)
-    return module.requires_grad_(False), sides
+    functional = program.run_decompositions({})
+    if functional.graph_signature.buffers_to_mutate:
+        raise ClassifierInvalid(
+            f"{path} was exported in training mode: it changes its own statistics. Export it again with {_EXPORT}."
+        )
+    return functional.module(check_guards=False).requires_grad_(False), sides
 
 
 def _load(path: Path) -> torch.export.ExportedProgram:
@@ -41,10 +45,6 @@ def _checked(path: Path, program: torch.export.ExportedProgram) -> Sides:
         raise ClassifierInvalid(
             f"{path} has {len(inputs)} inputs and {len(outputs)} outputs; export a module that takes one tensor of "
             "images and returns one of logits."
-        )
-    if signature.buffers_to_mutate:
-        raise ClassifierInvalid(
-            f"{path} was exported in training mode: it changes its own statistics. Export it again with {_EXPORT}."
         )
     value = _input_value(program, str(inputs[0]))
     if not isinstance(value, torch.Tensor) or value.ndim != 4 or value.dtype != torch.float32:
