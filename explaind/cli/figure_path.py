@@ -24,7 +24,7 @@ def draw_path(canvas: Canvas, y: float, response: service_pb.ExplainResponse) ->
     edge = canvas.text(MARGIN, y, f"From {other_name} to {self_name}", 18, weight="bold")
     canvas.text(edge + 12, y + 3, f"step by step; the curve is how much likelier {self_name} has become", 15, SOFT)
     for place, index in enumerate(np.linspace(0, len(path) - 1, COUNT).round().astype(int)):
-        canvas.image(MARGIN + place * (SIZE + GAP), y + 30, SIZE, path[index])
+        canvas.image(MARGIN + place * (SIZE + GAP), y + 30, SIZE, path[index], middle=True)
     _draw_curve(canvas, y + 30 + SIZE + 12, response)
 
 
