@@ -15,6 +15,7 @@ from explaind.training.evaluation.disentanglement.information import Matrix
 _EDGE, _HEAD, _ROW = 20.0, 66.0, 68.0
 _NAMES, _CELL, _GAP, _STRIP = 130.0, 78.0, 24.0, 4.0
 _WIDTH = 1200
+_KNOWN = 0.05
 
 
 def information_and_traversals(
@@ -27,7 +28,7 @@ def information_and_traversals(
 ) -> Figure:
     """information (D, K) and entropy (K,), nats; factors, latents: their names; strips (D, S, C, H, W): each latent's
     traversal over values (S,). A row a latent, cells the fuller the more of the factor's entropy the latent knows;
-    the latent that knows most of a factor is framed."""
+    the latent that knows most of a factor is framed, where any knows a twentieth of it."""
     canvas = Canvas(int(2 * _EDGE + _HEAD + _ROW * len(latents)), _WIDTH)
     start = _EDGE + _NAMES + _CELL * len(factors) + _GAP
     size = min(_ROW - _STRIP, (_WIDTH - _EDGE - start) / len(values) - _STRIP)
@@ -38,7 +39,14 @@ def information_and_traversals(
         for line, part in enumerate(name.split("\n")):
             canvas.text(_EDGE, y + 14 + 19 * line, part, 15 if line == 0 else 13, INK if line == 0 else SOFT)
         for k in range(len(factors)):
-            _draw_cell(canvas, _EDGE + _NAMES + _CELL * k, y, information[d, k], entropy[k], framed=best[k] == d)
+            _draw_cell(
+                canvas,
+                _EDGE + _NAMES + _CELL * k,
+                y,
+                information[d, k],
+                entropy[k],
+                framed=best[k] == d and information[d, k] >= _KNOWN * entropy[k],
+            )
         for s, pixels in enumerate(strips[d]):
             canvas.image(start + s * (size + _STRIP), y + (_ROW - _STRIP - size) / 2, size, pixels)
     return canvas.figure

@@ -91,7 +91,8 @@ def _draw(subject: Subject, space: str, found: Scores, factors: Factors, page: P
     if not len(shown):
         page.text(f"The space *{space}* uses no latent.")
         return
-    codes = traversal.codes(np.zeros(len(reference.used), np.float32), [int(d) for d in shown])
+    center = subject.models.autoencoders[space].encode(subject.images[:1])[0][0]
+    codes = traversal.codes(center, [int(d) for d in shown])
     images = subject.models.autoencoders[space].decode(codes.reshape(-1, codes.shape[-1]))
     labels = subject.latent_names(space)
     titles = [f"z{d}" if labels[d] == f"z{d}" else f"z{d}\n{labels[d]}" for d in shown]
@@ -103,7 +104,7 @@ def _draw(subject: Subject, space: str, found: Scores, factors: Factors, page: P
         ),
         f"The space {space}: what each used latent knows of each factor, in nats of codes drawn from the posterior "
         "(the fuller the cell, the larger the share of the factor's entropy H; framed: the latent that knows most), "
-        "and the latent moved over [−3, 3], all others at 0.",
+        "and the latent moved over [−3, 3], all others as in the first evaluation image.",
     )  # fmt: skip
 
 
