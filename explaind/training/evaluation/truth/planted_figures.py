@@ -126,7 +126,9 @@ def _shares(axes: Axes, truth: RankingTruth) -> None:
     axes.axvline(RANKING_BAR, color=INK, lw=1, ls=":")
     axes.set(xlim=(0, 1), ylim=(len(methods) - 0.4, -0.6))
     axes.set_title(f"Images where {truth.cause} is first")
-    axes.set_yticks(range(len(methods)), [method.value.replace("_", " ") for method in methods])
+    axes.set_yticks(
+        range(len(methods)), [method.value.replace("_", " ").replace("sobol", "Sobol") for method in methods]
+    )
     axes.grid(axis="y", visible=False)
 
 

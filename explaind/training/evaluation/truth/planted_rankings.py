@@ -32,13 +32,11 @@ SOURCES_METHODS = (RankingMethod.GENERATED_IMAGES, RankingMethod.ORIGINAL_IMAGES
 class MethodTruth:
     """firsts: the factor that each image's local ranking names first. right: share that is the one which decides.
     lead: the right factor's magnitude over the largest of the others, an image each; above 1 where it is first.
-    latent_right: share where, ranked latent by latent, its best latent is first. globally: the factor first in the
-    global ranking, for the question's second class."""
+    globally: the factor first in the global ranking, for the question's second class."""
 
     firsts: tuple[str, ...]
     right: float
     lead: tuple[float, ...]
-    latent_right: float
     globally: str
 
     def instead(self, cause: str) -> tuple[str, int] | None:
@@ -81,14 +79,11 @@ def _method(
     parameters, factors = LatentRankingParameters(method=method), table.factors(FACTORS)
     rankings = [rank(subject, *one, factors, parameters) for one in asked]
     firsts = tuple(ranking.latents[0].factor.label for ranking in rankings)
-    single = [rank(subject, *one, subject.plain_factors(), parameters) for one in asked]
-    best = table.latents_of(FACTORS.index(cause))[:1]
     everywhere = LatentRankingParameters(method=method, scope=RankingScope.GLOBAL, target_class=1)
     return MethodTruth(
         firsts=firsts,
         right=float(np.mean([name == cause for name in firsts])),
         lead=tuple(_lead(ranking, cause) for ranking in rankings),
-        latent_right=float(np.mean([ranking.latents[0].factor.dimensions == best for ranking in single])),
         globally=rank(subject, *asked[0], factors, everywhere).latents[0].factor.label,
     )
 
