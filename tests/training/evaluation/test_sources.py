@@ -40,7 +40,7 @@ def test_verdicts_count_the_digits_that_the_source_prints(
 
 
 def test_ours_is_read_formatted_and_linked(measured: Measured) -> None:
-    cells = _row("{mnist:morphing.fast.failure_rate .3f} of {mnist:morphing.fast.images }, {mnist:names.a / b.rho .1f}")
+    cells = _row("{mnist:morphing.fast.failure_rate .3f} of {mnist:morphing.fast.images}, {mnist:names.a / b.rho .1f}")
     assert cells.cells(measured)[3] == "0.004 of 500, 0.5 ([mnist](mnist/README.md))"
     study = _row(
         "{study/results.json:models.S1.nmae .2f}",

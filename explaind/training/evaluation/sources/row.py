@@ -119,7 +119,9 @@ class Row:
     def _ours(self, measured: Measured) -> str:
         text = self.ours
         for place in _PLACE.findall(text):
-            path, _, form = place.rpartition(" ")
+            # A key may hold spaces; a format stands after the last one.
+            path, space, form = place.rpartition(" ")
+            path, form = (path, form) if space else (form, "")
             value = measured.value(path)
             if value is None:
                 return NOT_MEASURED
