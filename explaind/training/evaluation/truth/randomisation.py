@@ -65,7 +65,9 @@ def randomise(subject: Subject, images: FloatArray, seed: int = 0) -> tuple[tupl
 def _explain(subject: Subject, box: WhiteBox, images: FloatArray, seed: int) -> _Explained:
     predictions = predict(box.morphing.classifier, images)
     classes = [classes_of(prediction)[0] for prediction in predictions]
-    fitting = as_floats(subject.splits.train.images[:REFIT_IMAGES])
+    train = subject.splits.train
+    rows = np.random.default_rng(seed).permutation(len(train))[:REFIT_IMAGES]  # a data set may be sorted by class
+    fitting = as_floats(train.images[np.sort(rows)])
     reference = refitted(box.ranking, subject.ranking_reference(), fitting, subject.recipe.reference, seed)
     ranked = importances(box.ranking, reference, images, predictions, classes)
     return _Explained(

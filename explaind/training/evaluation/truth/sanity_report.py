@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 
+from explaind.explanations.types import IntArray
 from explaind.training.evaluation.extent import Extent
 from explaind.training.evaluation.page import Page
 from explaind.training.evaluation.subject import Subject
@@ -24,16 +25,17 @@ _LARGE = 1500  # pixels; larger images are fewer, as each costs more
 
 
 def write(subject: Subject, box: WhiteBox, extent: Extent, page: Page) -> Mapping[str, object]:
-    """The three checks on the first evaluation images."""
+    """The three checks on images from all parts of the evaluation set, which may be sorted by class."""
     count = _count(subject, min(extent.images, MOST))
     few = _count(subject, max(2, min(extent.images // 3, MOST_RANDOMISED)))
-    stages, maps = randomise(subject, subject.images[:few])
-    noisy = disturb(subject, box, subject.images[:few])
-    deletion = delete(subject, box, subject.images[:count])
+    images = subject.images[spread(len(subject.images), few)]
+    stages, maps = randomise(subject, images)
+    noisy = disturb(subject, box, images)
+    deletion = delete(subject, box, subject.images[spread(len(subject.images), count)])
     page.heading("Random layers must destroy it")
     _write_randomisation(stages, few, page)
     shown = next((i for i, mask in enumerate(maps[0].masks) if mask.mask.any()), 0)
-    page.figure("truth_cascade", sanity_figures.cascade_gallery(subject.images[shown], maps, shown),
+    page.figure("truth_cascade", sanity_figures.cascade_gallery(images[shown], maps, shown),
                 "One image as the classifier's layers are shuffled from the top down.")  # fmt: skip
     page.heading("A little noise must not")
     _write_stability(noisy, few, page)
@@ -52,6 +54,11 @@ def write(subject: Subject, box: WhiteBox, extent: Extent, page: Page) -> Mappin
 def _count(subject: Subject, most: int) -> int:
     height, width = subject.images.shape[2:]
     return min(len(subject.images), most if height * width <= _LARGE else max(2, most * 2 // 5))
+
+
+def spread(size: int, count: int) -> IntArray:
+    """`count` places from 0 to size − 1, evenly apart."""
+    return np.linspace(0, size - 1, count).astype(np.int32)
 
 
 def _write_randomisation(stages: Sequence[Stage], count: int, page: Page) -> None:
