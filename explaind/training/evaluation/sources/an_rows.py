@@ -89,8 +89,10 @@ AN_ROWS: tuple[Row, ...] = (
         what="two encodings compared: the latent that differs most names what changed",
         figure="sunglasses: z17",
         ours="–",
-        work="`explaind compare A B` does it for any bundle; the faces here are 19×19 pixels, in which glasses are a row or two, and no pair with "
-        "and without them is marked.",
+        work=(
+            "`explaind compare A B` does it for any bundle; the faces here are 19×19 pixels, in which glasses are a row "
+            "or two, and no pair with and without them is marked."
+        ),
         verdict="These data cannot answer it for sunglasses; the method is served.",
     ),
     Row(
