@@ -6,6 +6,7 @@ from explaind.training.evaluation import agreement, classification, latents
 from explaind.training.evaluation.anomaly import protocol_section as protocol
 from explaind.training.evaluation.anomaly import section as anomaly
 from explaind.training.evaluation.anomaly import texture_section as texture
+from explaind.training.evaluation.comparison import section as comparison
 from explaind.training.evaluation.cut_and_paste import section as cut_and_paste
 from explaind.training.evaluation.disentanglement import section as disentanglement
 from explaind.training.evaluation.masks import section as masks
@@ -15,7 +16,7 @@ from explaind.training.evaluation.rankings import section as rankings
 from explaind.training.evaluation.section import Section
 from explaind.training.evaluation.truth import section as truth
 
-# classification, latents, rankings, anomaly, protocol, texture, morphing, paths, path_mask, cut_and_paste,
+# classification, latents, rankings, anomaly, protocol, texture, comparison, morphing, paths, path_mask, cut_and_paste,
 # disentanglement, truth, backends: a section stands where a reader needs what is before it.
 SECTIONS: tuple[Section, ...] = (
     classification.SECTION,
@@ -24,6 +25,7 @@ SECTIONS: tuple[Section, ...] = (
     anomaly.SECTION,
     protocol.SECTION,
     texture.SECTION,
+    comparison.SECTION,
     morphing.SECTION,
     paths.SECTION,
     masks.SECTION,
