@@ -90,8 +90,8 @@ AN_ROWS: tuple[Row, ...] = (
         figure="sunglasses: z17",
         ours="–",
         work=(
-            "`explaind compare A B` does it for any bundle; the faces here are 19×19 pixels, in which glasses are a row "
-            "or two, and no pair with and without them is marked."
+            "`explaind compare A B` does it for any bundle; the faces here are 19×19 pixels, in which glasses are one "
+            "row or two, and no pair with and without them is marked."
         ),
         verdict="These data cannot answer it for sunglasses; the method is served.",
     ),
