@@ -17,6 +17,7 @@ import torch
 
 from explaind.bundles.manifest import file_digest
 from explaind.errors import ConfigurationError
+from explaind.explanations.models import FloatArray
 from explaind.training import onnx_files
 from explaind.training.build import build
 from explaind.training.datasets import as_floats
@@ -35,6 +36,7 @@ from explaind.training.foreign.quality_page import write_page
 from explaind.training.foreign.recipe_text import recipe_text
 from explaind.training.foreign.verdicts import Assessment, as_json
 from explaind.training.gradient_graphs import probability_gradient, trace
+from explaind.training.layer_tables import ImageShape
 from explaind.training.recipe import digest_of, load_recipe
 
 STAGE = "new"
@@ -115,6 +117,7 @@ def _look(wishes: Wishes, program: Program, tree: ImageTree, say: Say) -> tuple[
     """What is decided from the images and the classifier, said as it is decided."""
     sizes = plan.sizes_of(tree)
     prepared = plan.preparation(program, sizes, wishes)
+    observed = behaviour.examine(program, prepared, _some(tree, prepared.image_shape), tree.classes)
     parts = plan.counts(tree, wishes.most_images)
     channels, height, width = prepared.image_shape
     say(
@@ -131,13 +134,16 @@ def _look(wishes: Wishes, program: Program, tree: ImageTree, say: Say) -> tuple[
         f"{prepared.input_shape[1]} × {prepared.input_shape[2]}"
         f"{', resized inside the graphs' if prepared.resizes else ''}"
     )
-    step = max(1, len(tree) // behaviour.LEAST_IMAGES)
-    chosen = tree.files[::step][: behaviour.LEAST_IMAGES]
-    images = as_floats(np.stack([read_image(path, prepared.image_shape) for path in chosen]))
-    observed = behaviour.examine(program, prepared, images, tree.classes)
     if observed.preparation.outputs == "probabilities":
         say("the classifier gives probabilities; their logarithms are its logits")
     return observed, parts
+
+
+def _some(tree: ImageTree, shape: ImageShape) -> FloatArray:
+    """A few images from all over the folder, as the classifier will get them."""
+    step = max(1, len(tree) // behaviour.LEAST_IMAGES)
+    chosen = tree.files[::step][: behaviour.LEAST_IMAGES]
+    return as_floats(np.stack([read_image(path, shape) for path in chosen]))
 
 
 def _has_gradients(program: Program, observed: Behaviour, classes: int, say: Say) -> bool:
