@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 
 from explaind.explanations.types import BoolArray, DoubleArray, FloatArray, RankingMethod
 from explaind.figures.charts import TEXT, chart
-from explaind.figures.palette import FAINT, GREEN, INK, OURS, SOFT, THEIRS
+from explaind.figures.palette import CONTROL, FAINT, GREEN, INK, OURS, SOFT, THEIRS
 from explaind.figures.pictures import as_picture, overlay, pale
 from explaind.training.datasets.planted import FACTORS
 from explaind.training.evaluation.truth.pixel_maps import PATH_MASK
-from explaind.training.evaluation.truth.planted_masks import BAR, MaskTruth
+from explaind.training.evaluation.truth.planted_masks import BAR, BRIGHTNESS, MaskTruth
 from explaind.training.evaluation.truth.planted_rankings import BAR as RANKING_BAR
 from explaind.training.evaluation.truth.planted_rankings import RankingTruth
 
@@ -133,7 +133,7 @@ def _shares(axes: Axes, truth: RankingTruth) -> None:
 
 
 def _color(method: str) -> str:
-    return OURS if method == PATH_MASK else THEIRS
+    return OURS if method == PATH_MASK else CONTROL if method == BRIGHTNESS else THEIRS
 
 
 def short(method: str) -> str:

@@ -17,6 +17,8 @@ from explaind.training.evaluation.truth.pixel_maps import PATH_MASK, PixelMaps, 
 from explaind.training.evaluation.truth.white_box import WhiteBox
 
 BAR = 0.5
+BRIGHTNESS = "the image itself"
+"""A trivial control: how bright each pixel is, whatever the classifier says."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,7 +36,7 @@ class MapTruth:
 class MaskTruth:
     """images (N, C, H, W); known, changed (N, H, W); maps. overlap: IoU of the path mask, cut at one half as it is
     served, with the known pixels (N,), which is judged; overlap_changed: with the changed ones. methods: every map,
-    cut to as many pixels as are known. explained: share of images with a mask at all."""
+    and BRIGHTNESS, cut to as many pixels as are known. explained: share of images with a mask at all."""
 
     images: FloatArray
     known: BoolArray
@@ -57,7 +59,10 @@ def mask_truth(subject: Subject, box: WhiteBox, question: str, scenes: Scenes) -
         maps=maps,
         overlap=iou(maps.binary(), known),
         overlap_changed=iou(maps.binary(), changed),
-        methods={name: map_truth(maps.magnitudes(name), known, changed) for name in maps.maps},
+        methods={
+            **{name: map_truth(maps.magnitudes(name), known, changed) for name in maps.maps},
+            BRIGHTNESS: map_truth(images.sum(axis=1, dtype=np.float64), known, changed),
+        },
         explained=float(np.mean([m.outcome is not PathMaskOutcome.NO_MORPH_FOUND for m in maps.masks])),
     )
 

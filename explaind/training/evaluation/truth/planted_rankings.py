@@ -32,12 +32,16 @@ SOURCES_METHODS = (RankingMethod.GENERATED_IMAGES, RankingMethod.ORIGINAL_IMAGES
 class MethodTruth:
     """firsts: the factor that each image's local ranking names first. right: share that is the one which decides.
     lead: the right factor's magnitude over the largest of the others, an image each; above 1 where it is first.
-    globally: the factor first in the global ranking, for the question's second class."""
+    globally: the factor first in the global ranking, for the question's second class. noted (N,): does the
+    method itself say of the first that its figure rests on little? value (N,): magnitude of the right factor's best
+    latent."""
 
     firsts: tuple[str, ...]
     right: float
     lead: tuple[float, ...]
     globally: str
+    noted: tuple[bool, ...]
+    value: tuple[float, ...]
 
     def instead(self, cause: str) -> tuple[str, int] | None:
         """(factor, images) most often first where the right one is not; None where it always is."""
@@ -85,6 +89,8 @@ def _method(
         right=float(np.mean([name == cause for name in firsts])),
         lead=tuple(_lead(ranking, cause) for ranking in rankings),
         globally=rank(subject, *asked[0], factors, everywhere).latents[0].factor.label,
+        noted=tuple(bool(ranking.latents[0].note) for ranking in rankings),
+        value=tuple(_value(ranking, cause) for ranking in rankings),
     )
 
 
@@ -101,6 +107,11 @@ def rank(
     return latent_ranking.explain(
         models, subject.ranking_reference(), factors, image, parameters, prediction=prediction
     )
+
+
+def _value(ranking: LatentRanking, cause: str) -> float:
+    """A factor's first dimension is its best latent; 0 where the factor has none."""
+    return next((abs(float(one.latent_values[0])) for one in ranking.latents if one.factor.label == cause), 0.0)
 
 
 def _lead(ranking: LatentRanking, cause: str) -> float:

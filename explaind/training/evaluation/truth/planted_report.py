@@ -13,11 +13,11 @@ from explaind.training.evaluation.page import Page
 from explaind.training.evaluation.subject import Subject
 from explaind.training.evaluation.truth import planted_figures, planted_masks
 from explaind.training.evaluation.truth.planted_masks import MaskTruth, mask_truth
-from explaind.training.evaluation.truth.planted_rankings import BAR, RankingTruth, ranking_truth
+from explaind.training.evaluation.truth.planted_rankings import BAR, MethodTruth, RankingTruth, ranking_truth
 from explaind.training.evaluation.truth.white_box import WhiteBox
 
-MOST_RANKED = 300
-MOST_MASKS = 150
+MOST_RANKED = 200
+MOST_MASKS = 120
 KNOWN = 4000  # scenes behind the mutual information
 _ROWS = 4
 _RANKED, _INFORMATION, _MASKED = 2, 3, 4  # each part draws its own scenes; 0 and 1 are the training and the test set
@@ -81,18 +81,30 @@ def _row(truth: RankingTruth, method: RankingMethod) -> list[object]:
 
 
 def _why(truth: RankingTruth, method: RankingMethod) -> str:
-    """Where a method fails: what stands first instead, and what its best latent knows of the right factor."""
+    """Where a method fails: what stands first instead, what that knows of the right factor, and which images."""
     one = truth.methods[method]
     instead = one.instead(truth.cause)
     assert instead is not None  # it is below the bar, so something else was first
     name, count = instead
     cause, table = FACTORS.index(truth.cause), truth.latents.information
-    latent = truth.latents.latents_of(FACTORS.index(name))[0]
+    latent = max(truth.latents.latents_of(FACTORS.index(name)), key=lambda one: float(table[one, cause]))
     share = table[latent, cause] / max(float(table[:, cause].max()), 1e-9)
     return (
         f"{method.value.replace('_', ' ').capitalize()} is right in {one.right:.1%} of the images. Where it is not, "
-        f"{name} stands first most often ({count} images); its best latent, z{latent}, has {share:.0%} of the "
-        f"information on {truth.cause} that the best latent has."
+        f"{name} stands first most often ({count} images), whose z{latent} has {share:.0%} of the information on "
+        f"{truth.cause} that its own latent has. {_where(one, truth.cause)}"
+    )
+
+
+def _where(one: MethodTruth, cause: str) -> str:
+    """What the images have in common in which a method is wrong."""
+    wrong = np.array(one.firsts) != cause
+    value, noted = np.array(one.value), np.array(one.noted)[wrong].mean()
+    elsewhere = f", in the others {value[~wrong].mean():.2f}" if not wrong.all() else ""
+    return (
+        f"In these images the latent of {cause} lies {value[wrong].mean():.2f} from 0 in the mean{elsewhere}; in "
+        f"{noted:.0%} of them the answer itself notes that it rests on next to nothing: on a probability that does not "
+        "change near the image (saturation), or on few reference images."
     )
 
 
