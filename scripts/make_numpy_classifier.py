@@ -83,11 +83,12 @@ def _fit(images: Floats, labels: NDArray[np.int64]) -> Layers:
     return layers[0], layers[1], layers[2], layers[3]
 
 
-def _gradients(images: Floats, labels: NDArray[np.int64], layers: Layers) -> Layers:
+def _gradients(images: Floats, labels: NDArray[np.int64], layers: Layers) -> list[Floats]:
     hidden, logits = _logits(images, layers)
     error = (_softmax(logits) - np.eye(len(CLASSES), dtype=np.float32)[labels]) / np.float32(len(images))
     back = (error @ layers[2].T) * (hidden > 0)
-    return images.T @ back, back.sum(axis=0), hidden.T @ error, error.sum(axis=0)
+    gradients = (images.T @ back, back.sum(axis=0), hidden.T @ error, error.sum(axis=0))
+    return [gradient.astype(np.float32) for gradient in gradients]
 
 
 def _graph(layers: Layers) -> onnx.ModelProto:

@@ -18,7 +18,7 @@ from explaind.training.recipe import Recipe, load_recipe
 from explaind.training.train import REFERENCE, load_trained, train
 
 PARITY_IMAGES = 500
-PROGRAM_PARITY_IMAGES = 100
+PROGRAM_PARITY_IMAGES = 50
 """A classifier trained elsewhere may be hundreds of times larger than ours."""
 QUICK_STORE = "quick-store"
 
@@ -63,7 +63,8 @@ def _compared(recipe: Recipe, images: ByteArray) -> FloatArray:
     maximum is a tie, and where it sends its gradient is anybody's choice (0.02 apart were seen)."""
     if not isinstance(recipe.classifier, ProgramRecipe):
         return as_floats(images[:PARITY_IMAGES])
-    exact = as_floats(images[:PROGRAM_PARITY_IMAGES])
+    step = max(1, len(images) // PROGRAM_PARITY_IMAGES)  # a folder's images come class by class
+    exact = as_floats(images[::step][:PROGRAM_PARITY_IMAGES])
     dither = np.random.default_rng(recipe.seed).random(exact.shape, dtype=np.float32)
     return (exact * 254 + dither) / np.float32(255)
 

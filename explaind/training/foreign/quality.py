@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from explaind.explanations.types import (
     PathMask,
     PathMaskOutcome,
     PathMaskParameters,
+    Prediction,
 )
 from explaind.training.evaluation.subject import Subject
 
@@ -92,9 +93,10 @@ def level_for(calibration: int) -> float:
 
 def measure(subject: Subject, extent: QualityExtent) -> Quality:
     """subject: the bundle just built, on its serving backend."""
-    images = subject.images[: extent.images]
-    labels = subject.splits.evaluation.labels[: extent.images]
-    predictions = subject.predictions[: extent.images]
+    # A folder's images come class by class.
+    rows = np.random.default_rng(subject.recipe.seed).permutation(len(subject.images))[: extent.images]
+    images, labels = subject.images[rows], subject.splits.evaluation.labels[rows]
+    predictions = [subject.predictions[row] for row in rows]
     classes = np.array([p.class_index for p in predictions], dtype=np.int64)
     ranking = subject.ranking_reference()
     return Quality(
@@ -108,7 +110,7 @@ def measure(subject: Subject, extent: QualityExtent) -> Quality:
         calibration=subject.manifest.calibration_size,
         inside=_scored(subject, images),
         altered={kind: _scored(subject, other) for kind, other in altered(images, subject.recipe.seed).items()},
-        masks=_masks(subject, extent.morphs),
+        masks=_masks(subject, images[: extent.morphs], predictions),
     )
 
 
@@ -126,15 +128,15 @@ def _scored(subject: Subject, images: FloatArray) -> AnomalyBatch:
     return anomaly_score.explain(subject.autoencoder, subject.reference.anomaly, images, parameters)
 
 
-def _masks(subject: Subject, count: int) -> tuple[PathMask, ...]:
+def _masks(subject: Subject, images: FloatArray, predictions: Sequence[Prediction]) -> tuple[PathMask, ...]:
+    """predictions: of the images and perhaps of more after them."""
     models = subject.models.morphing(subject.morphing_name)
     if models is None:
         return ()
     reference, anomaly = subject.morph_reference(), subject.reference.anomaly
-    pairs = zip(subject.images[:count], subject.predictions[:count], strict=False)
     return tuple(
         path_mask.explain(models, reference, anomaly, image, PathMaskParameters(), prediction=prediction)
-        for image, prediction in pairs
+        for image, prediction in zip(images, predictions, strict=False)
     )
 
 

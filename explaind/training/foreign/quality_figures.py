@@ -77,12 +77,14 @@ def _captioned(pixels: np.ndarray[tuple[int, ...], np.dtype[np.float32]], name: 
 
 
 def _mask_column(quality: Quality, index: int, mask: PathMask, names: Sequence[str]) -> list[Picture]:
+    found = not np.isnan(mask.other_p_value)
     own, other = names[mask.self_class], names[mask.other_class]
     image = quality.images[index]
     return [
         Picture(pixels=image, caption=own, color=INK),
         Picture(pixels=mask.reconstruction, caption=own if mask.reconstruction_agrees else "another class",
                 color=INK if mask.reconstruction_agrees else RED),
-        Picture(pixels=mask.other_image, caption=f"{other}, p = {mask.other_p_value:.2f}", color=BLUE),
+        Picture(pixels=mask.other_image, caption=f"{other}, p = {mask.other_p_value:.2f}" if found else f"no {other}",
+                color=BLUE if found else RED),
         Picture(pixels=image, attribution=mask.attribution, caption=f"change {mask.probability_change:.2f}"),
     ]  # fmt: skip
