@@ -21,7 +21,7 @@ def _figure() -> Figure:
     figure = information_and_traversals(
         INFORMATION, ENTROPY, FACTORS, ("z3\nx position", "z7"), strips, np.linspace(-3, 3, 10)
     )
-    FigureCanvasAgg(figure).draw()
+    FigureCanvasAgg(figure).draw()  # type: ignore[no-untyped-call]
     return figure
 
 
