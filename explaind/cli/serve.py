@@ -60,7 +60,9 @@ def _with_torchserve(settings: Settings) -> Iterator[Settings]:
     from explaind.cli.versions import default_bundles
 
     typer.echo("Starting TorchServe; this takes some seconds.", err=True)
-    with TorchServe.launch(default_bundles(settings.model_store)) as running:
+    # A bundle around a classifier trained elsewhere has no archives; the other backends serve it.
+    archived = [folder for folder in default_bundles(settings.model_store) if any(folder.glob("*.mar"))]
+    with TorchServe.launch(archived) as running:
         named = settings.backends
         yield settings.model_copy(
             update={

@@ -147,6 +147,8 @@ def _excuse(subject: Subject) -> str | None:
     """All three explanations are compared, so all must be there."""
     roles: tuple[Role, ...] = ("ranking", "morphing")
     missing = next((role for role in roles if subject.manifest.space_with_role(role) is None), None)
+    if missing is None and len(subject.manifest.backends) == 1:
+        return f"The bundle is for the {subject.manifest.backends[0]} backend alone."
     return f"The bundle has no {missing} space, so not all three explanations." if missing else None
 
 

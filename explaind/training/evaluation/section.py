@@ -14,6 +14,13 @@ def always(subject: Subject) -> str | None:
     return None
 
 
+def without_path_masks(subject: Subject) -> str | None:
+    """Of a section that is about morphs or masks."""
+    if "path_mask" in subject.manifest.explanations:
+        return None
+    return "The bundle has no path masks: no morphing space, or a classifier without gradients."
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """key: of its figures in evaluation.json. title: its heading in the report.

@@ -13,7 +13,7 @@ from explaind.training.evaluation.cut_and_paste.swaps import Answers, Swap, ask,
 from explaind.training.evaluation.extent import Extent
 from explaind.training.evaluation.masks.certificates import HALF, mask_of
 from explaind.training.evaluation.page import Page
-from explaind.training.evaluation.section import Section
+from explaind.training.evaluation.section import Section, without_path_masks
 from explaind.training.evaluation.subject import Subject
 
 _SWAPS, _SHOWN = 200, 6
@@ -121,4 +121,4 @@ def _some(answers: Answers, places: Sequence[int]) -> Answers:
     )
 
 
-SECTION = Section("cut_and_paste", "Swapped regions", _run)
+SECTION = Section("cut_and_paste", "Swapped regions", _run, without_path_masks)

@@ -18,7 +18,7 @@ from explaind.training.evaluation.masks.certificates import (
 )
 from explaind.training.evaluation.masks.masks_figures import Shown
 from explaind.training.evaluation.page import Page
-from explaind.training.evaluation.section import Section
+from explaind.training.evaluation.section import Section, without_path_masks
 from explaind.training.evaluation.subject import Subject
 
 _SHOWN = 10
@@ -143,4 +143,4 @@ def _shown(subject: Subject, index: int, result: PathMask, note: str) -> Shown:
     )
 
 
-SECTION = Section("path_mask", "Path masks", _run)
+SECTION = Section("path_mask", "Path masks", _run, without_path_masks)

@@ -25,7 +25,7 @@ from explaind.training.evaluation.morphing.morphs import (
     summarize,
 )
 from explaind.training.evaluation.page import Page
-from explaind.training.evaluation.section import Section
+from explaind.training.evaluation.section import Section, without_path_masks
 from explaind.training.evaluation.subject import Subject
 
 _SHOWN = 10
@@ -184,4 +184,4 @@ def _ending(names: Sequence[str], outcome: Morphs, index: int) -> Ending:
     )
 
 
-SECTION = Section("morphing", "Semantic morphing", _run)
+SECTION = Section("morphing", "Semantic morphing", _run, without_path_masks)

@@ -14,7 +14,7 @@ from explaind.training.evaluation.paths import paths_figures
 from explaind.training.evaluation.paths.entropy_gradient import Trace, trace
 from explaind.training.evaluation.paths.pairs import Pair, morph_pairs, training_pairs
 from explaind.training.evaluation.paths.path_norms import norm_ratios, spread
-from explaind.training.evaluation.section import Section
+from explaind.training.evaluation.section import Section, without_path_masks
 from explaind.training.evaluation.subject import Subject
 
 _STEPS = 100
@@ -150,4 +150,4 @@ def _norms(groups: Mapping[str, Sequence[Pair]], page: Page) -> dict[str, object
     }
 
 
-SECTION = Section("paths", "Paths between classes", _run)
+SECTION = Section("paths", "Paths between classes", _run, without_path_masks)
