@@ -31,7 +31,7 @@ from tests.served import serving
 from tests.training.foreign.networks import save_pt2
 
 JUDGE = ROOT / "tests/data/judge.onnx"
-pytestmark = pytest.mark.filterwarnings("ignore:The least populated class:UserWarning")  # of a forest on few images
+pytestmark = pytest.mark.timeout(1200)  # a minute of work; a busy machine takes many times that
 
 
 @pytest.fixture(scope="module")

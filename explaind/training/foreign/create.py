@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,10 @@ def create(
     require_writable(home)
     stage = runs / wishes.name / STAGE
     _write_recipe(wishes, classifier, stage, say)
-    build(stage, runs=runs)
+    with warnings.catch_warnings():
+        # Of the forest's cross-validation, where a class is rare; the report says how good the forest is.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        build(stage, runs=runs)
     subject = open_subject(stage, Path(), runs)
     extent = quality.QUICK if wishes.quick else quality.QualityExtent()
     say("measuring what the explanations are worth …")
@@ -130,7 +134,8 @@ def _look(wishes: Wishes, program: Program, tree: ImageTree, say: Say) -> tuple[
         f"{parts.evaluation}"
     )
     say(
-        f"callers send {channels} × {height} × {width}; the classifier gets "
+        f"callers send {channels} × {height} × {width}"
+        f"{', to which these images are stretched' if sizes.common != (height, width) else ''}; the classifier gets "
         f"{prepared.input_shape[1]} × {prepared.input_shape[2]}"
         f"{', resized inside the graphs' if prepared.resizes else ''}"
     )
