@@ -37,7 +37,7 @@ from explaind.training.recipe import Recipe, SpaceRecipe, load_recipe
 from explaind.training.reference import known_outliers
 from explaind.training.trained import fold_autoencoder
 
-WEIGHTS = {"gaussian": 0.1, "bernoulli": 0.25, "cosine": 0.5, "ssim": 0.3}
+WEIGHTS = {"gaussian": 0.02, "bernoulli": 0.05, "cosine": 0.1, "ssim": 0.06}
 """Of the divergence. A cross entropy changes about 2.5 times as fast as a squared error, our cosine term five times,
 at these images' contrast; that of SSIM is a guess."""
 ALONE = ("mse", "mae", "cosine_distance", "one_minus_ssim", "cross_entropy_excess")
@@ -47,7 +47,7 @@ FACES, SPLITS = 1000, 20
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--terms", nargs="*", choices=sorted(WEIGHTS), default=list(WEIGHTS))
     arguments = parser.parse_args()
     recipe = load_recipe(Path("model_store/faces"))

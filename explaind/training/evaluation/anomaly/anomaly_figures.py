@@ -55,14 +55,16 @@ def histograms(inside: Scored, outliers: tuple[Outliers, ...]) -> Figure:
 
 
 def rates(inside: Scored, outliers: tuple[Outliers, ...]) -> Figure:
-    figure, panels = chart(1200, 460, columns=3)
+    figure, panels = chart(1200, 500, columns=3)
     for axes, detector, title in zip(panels, Detector, ("Mahalanobis", "logistic regression"), strict=False):
         if detector in inside.verdicts:
             _roc_panel(axes, inside, outliers, detector)
         else:
             axes.text(0.5, 0.5, "no known outliers in the recipe", ha="center", color=SOFT, fontsize=TEXT)
         axes.set_title(title)
-    legend(panels[0], loc="lower right")
+    # Under the panels: within them it would hide curves.
+    lines, names = panels[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=5, frameon=False, fontsize=TEXT, labelcolor=INK)
     _p_value_panel(panels[2], inside)
     return figure
 

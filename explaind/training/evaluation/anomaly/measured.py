@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from explaind.explanations.anomaly_features import supervised_names
-from explaind.explanations.types import AnomalyReference, Detector, DoubleArray
+from explaind.explanations.types import AnomalyReference, BoolArray, Detector, DoubleArray
+from explaind.training.datasets import LabelArray
 from explaind.training.evaluation.anomaly.controls import CONTROLS, controls
 from explaind.training.evaluation.anomaly.kinds import Kind
-from explaind.training.evaluation.anomaly.scored import SINGLE_LOSSES, Scored, Verdicts, anomaly_reference, level_of
-from explaind.training.evaluation.anomaly.separation import areas, separation, share, two_sided
+from explaind.training.evaluation.anomaly.scored import SINGLE_LOSSES, Scored, anomaly_reference, level_of
+from explaind.training.evaluation.anomaly.separation import areas, separation, share, share_of_groups, two_sided
 from explaind.training.evaluation.subject import Subject
 
 
@@ -23,20 +24,21 @@ class Outliers:
 
 
 def measured(subject: Subject, inside: Scored, outliers: tuple[Outliers, ...]) -> dict[str, object]:
-    """What evaluation.json keeps. inside: in-distribution images that nothing was fitted on."""
+    """What evaluation.json keeps. inside: the first of the subject's images."""
     reference = anomaly_reference(subject)
-    calibration = len(reference.mahalanobis.calibration)
+    calibration, groups = len(reference.mahalanobis.calibration), subject.splits.evaluation.groups
     result: dict[str, object] = {
         "level": level_of(reference),
         "inside_images": len(inside),
         "calibration_images": calibration,
+        "inside_groups": None if groups is None else len(np.unique(groups[: len(inside)])),
         "least_p_value": 1 / (calibration + 1),
         "fitted_on": list(subject.recipe.anomaly.outliers),
         "outlier_images": {o.kind.name: len(o.scored) for o in outliers},
     }
     for detector, verdicts in inside.verdicts.items():
         result[detector.value] = {
-            **_false_alarms(verdicts, level_of(reference), calibration),
+            **_false_alarms(verdicts.anomalous, groups),
             "kinds": {o.kind.name: separation(verdicts, o.scored.verdicts[detector]) for o in outliers},
         }
     if Detector.LOGISTIC_REGRESSION in inside.verdicts:
@@ -46,16 +48,10 @@ def measured(subject: Subject, inside: Scored, outliers: tuple[Outliers, ...]) -
     return result
 
 
-def _false_alarms(inside: Verdicts, level: float, calibration: int) -> dict[str, object]:
-    """The rate with its exact 95 % interval, and how many standard deviations it is from the level: of a rate over
-    these images at a threshold that is itself taken from a sample, the calibration images."""
-    alarms = share(inside.anomalous)
-    deviation = (level * (1 - level) * (1 / len(inside.scores) + 1 / calibration)) ** 0.5
-    return {
-        "false_alarm_rate": alarms.rate,
-        "false_alarm_interval": [alarms.low, alarms.high],
-        "false_alarm_deviations": (alarms.rate - level) / deviation,
-    }
+def _false_alarms(anomalous: BoolArray, groups: LabelArray | None) -> dict[str, object]:
+    """The rate with its 95 % interval: the exact one where every image stands for itself, else over the groups."""
+    alarms = share(anomalous) if groups is None else share_of_groups(anomalous, groups[: len(anomalous)])
+    return {"false_alarm_rate": alarms.rate, "false_alarm_interval": [alarms.low, alarms.high]}
 
 
 def distinct_losses(scored: Scored) -> Mapping[str, DoubleArray]:

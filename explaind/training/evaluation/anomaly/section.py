@@ -61,10 +61,9 @@ def _introduce(page: Page, subject: Subject, result: Mapping[str, Any], skipped:
         f"{result['inside_images']} images of the test set that nothing was fitted or calibrated on, against each kind "
         f"of outlier. The p-values are calibrated on {result['calibration_images']} others: none is below "
         f"{result['least_p_value']:.2g}. Share of in-distribution images called anomalous at {result['level']:.2g}, "
-        f"with its exact 95 % interval: Mahalanobis {_alarms(result['mahalanobis'])}"
+        f"with its 95 % interval: Mahalanobis {_alarms(result['mahalanobis'])}"
         + (f", logistic regression {_alarms(result['logistic_regression'])}" if "coefficients" in result else "")
-        + ". The calibration images are a sample too, so that the rate may be off by about "
-        f"{1.96 * (0.05 * 0.95 / result['calibration_images']) ** 0.5:.3f} more."
+        + f". {_certainty(result)}"
     )
     fitted = ", ".join(TITLES_OF_SETS.get(name, name) for name in result["fitted_on"])
     page.text(
@@ -80,6 +79,17 @@ def _introduce(page: Page, subject: Subject, result: Mapping[str, Any], skipped:
 def _alarms(detector: Mapping[str, Any]) -> str:
     low, high = detector["false_alarm_interval"]
     return f"{detector['false_alarm_rate']:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _certainty(result: Mapping[str, Any]) -> str:
+    if result["inside_groups"] is not None:
+        return (
+            f"The images are of {result['inside_groups']} groups (font families, stretches of video), whose members "
+            "resemble each other: the interval comes of drawing whole groups again. The calibration images are of "
+            "other groups, which adds about as much uncertainty."
+        )
+    spread = 1.96 * (result["level"] * (1 - result["level"]) / result["calibration_images"]) ** 0.5
+    return f"The calibration images are a sample too, so that the rate may be off by about {spread:.3f} more."
 
 
 def _separation_table(page: Page, result: Mapping[str, Any], detectors: list[Detector], titles: dict[str, str]) -> None:

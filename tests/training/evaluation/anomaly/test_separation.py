@@ -7,7 +7,15 @@ import pytest
 
 from explaind.explanations.types import DoubleArray
 from explaind.training.evaluation.anomaly.scored import Verdicts
-from explaind.training.evaluation.anomaly.separation import areas, auroc, roc, separation, share, two_sided
+from explaind.training.evaluation.anomaly.separation import (
+    areas,
+    auroc,
+    roc,
+    separation,
+    share,
+    share_of_groups,
+    two_sided,
+)
 
 
 def _verdicts(*scores: float) -> Verdicts:
@@ -67,3 +75,15 @@ def test_the_interval_is_the_exact_one() -> None:
     half = share(np.arange(40) % 2 == 0)
     assert half.low < 0.5 < half.high
     assert half.rate == 0.5
+
+
+def test_images_of_one_group_count_as_one() -> None:
+    """Ten groups of ten alike: as uncertain as ten images, not as a hundred."""
+    groups = np.repeat(np.arange(10), 10)
+    alike = share_of_groups(groups < 2, groups)
+    each = share_of_groups(groups < 2, np.arange(100))
+    assert alike.rate == each.rate == 0.2
+    assert alike.high - alike.low > 2 * (each.high - each.low)
+    assert alike.low < 0.2 < alike.high
+    exact = share(groups < 2)
+    assert each.high - each.low == pytest.approx(exact.high - exact.low, abs=0.03)
