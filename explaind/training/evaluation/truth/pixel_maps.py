@@ -64,8 +64,10 @@ def path_masks(
     images: FloatArray,
     predictions: Sequence[Prediction],
     pairs: Sequence[Pair],
+    *,
+    sparsity: float = 1.0,
 ) -> tuple[PathMask, ...]:
-    """By the FAST solver, as a service gives them."""
+    """By the FAST solver, as a service gives them; sparsity: what a pixel costs."""
     asked = zip(images, predictions, pairs, strict=True)
     return tuple(
         path_mask.explain(
@@ -73,7 +75,7 @@ def path_masks(
             reference,
             None,
             image,
-            PathMaskParameters(self_class=pair[0], other_class=pair[1]),
+            PathMaskParameters(self_class=pair[0], other_class=pair[1], sparsity=sparsity),
             prediction=prediction,
         )
         for image, prediction, pair in asked

@@ -13,10 +13,12 @@ from explaind.training.datasets import as_floats
 from explaind.training.datasets.planted import Scenes, changed_pixels, known_pixels, render
 from explaind.training.evaluation.subject import Subject
 from explaind.training.evaluation.truth.map_measures import auroc, iou, strongest
-from explaind.training.evaluation.truth.pixel_maps import PATH_MASK, PixelMaps, pixel_maps
+from explaind.training.evaluation.truth.pixel_maps import PATH_MASK, PixelMaps, classes_of, path_masks, pixel_maps
 from explaind.training.evaluation.truth.white_box import WhiteBox
 
 BAR = 0.5
+SPARSITIES = (1.0, 4.0, 16.0)
+FEW = 30
 BRIGHTNESS = "the image itself"
 """A trivial control: how bright each pixel is, whatever the classifier says."""
 
@@ -36,7 +38,8 @@ class MapTruth:
 class MaskTruth:
     """images (N, C, H, W); known, changed (N, H, W); maps. overlap: IoU of the path mask, cut at one half as it is
     served, with the known pixels (N,), which is judged; overlap_changed: with the changed ones. methods: every map,
-    and BRIGHTNESS, cut to as many pixels as are known. explained: share of images with a mask at all."""
+    and BRIGHTNESS, cut to as many pixels as are known. covered (N,): share of the known pixels in the served mask.
+    by_sparsity: its median IoU on the first scenes, by what a pixel costs. explained: share of images with a mask."""
 
     images: FloatArray
     known: BoolArray
@@ -45,6 +48,8 @@ class MaskTruth:
     overlap: DoubleArray
     overlap_changed: DoubleArray
     methods: Mapping[str, MapTruth]
+    covered: DoubleArray
+    by_sparsity: Mapping[float, float]
     explained: float
 
 
@@ -52,6 +57,7 @@ def mask_truth(subject: Subject, box: WhiteBox, question: str, scenes: Scenes) -
     images = as_floats(render(scenes))
     maps = pixel_maps(box, subject.morph_reference(), images, predict(box.morphing.classifier, images))
     known, changed = known_pixels(scenes, question), changed_pixels(scenes, question)
+    covered = np.logical_and(maps.binary(), known).sum(axis=(1, 2)) / known.sum(axis=(1, 2))
     return MaskTruth(
         images=images,
         known=known,
@@ -63,8 +69,17 @@ def mask_truth(subject: Subject, box: WhiteBox, question: str, scenes: Scenes) -
             **{name: map_truth(maps.magnitudes(name), known, changed) for name in maps.maps},
             BRIGHTNESS: map_truth(images.sum(axis=1, dtype=np.float64), known, changed),
         },
+        covered=covered,
+        by_sparsity={one: _sparser(subject, box, images[:FEW], known[:FEW], one) for one in SPARSITIES},
         explained=float(np.mean([m.outcome is not PathMaskOutcome.NO_MORPH_FOUND for m in maps.masks])),
     )
+
+
+def _sparser(subject: Subject, box: WhiteBox, images: FloatArray, known: BoolArray, sparsity: float) -> float:
+    predictions = predict(box.morphing.classifier, images)
+    pairs = [classes_of(prediction) for prediction in predictions]
+    masks = path_masks(box, subject.morph_reference(), images, predictions, pairs, sparsity=sparsity)
+    return float(np.median(iou(np.stack([mask.mask for mask in masks]) > 0.5, known)))
 
 
 def map_truth(magnitudes: DoubleArray, known: BoolArray, changed: BoolArray) -> MapTruth:
@@ -84,6 +99,8 @@ def figures(truth: MaskTruth) -> dict[str, object]:
         "iou_changed_median": float(np.median(truth.overlap_changed)),
         "area_median": float(np.median(truth.maps.binary().mean(axis=(1, 2)))),
         "known_area_median": float(np.median(truth.known.mean(axis=(1, 2)))),
+        "covered_median": float(np.median(truth.covered)),
+        "iou_by_sparsity": {f"{one:g}": value for one, value in truth.by_sparsity.items()},
         "explained": truth.explained,
     }
     same_area = {

@@ -117,6 +117,7 @@ def _write_masks(truth: MaskTruth, question: str, page: Page) -> None:
         "are known. Changed pixels are those of the known ones that differ between the scene and its counterpart. "
         "AUROC is of the magnitudes, and needs no cut."
     )
+    page.text(_width(truth))
     rows: list[list[object]] = [["path mask as served", *_medians(truth.overlap, truth.overlap_changed), None]]
     rows += [[name, *_medians(one.overlap, one.changed), float(np.nanmedian(one.auroc))]
              for name, one in truth.methods.items()]  # fmt: skip
@@ -128,6 +129,19 @@ def _write_masks(truth: MaskTruth, question: str, page: Page) -> None:
         planted_figures.gallery(truth, range(min(_ROWS, len(truth.images)))),
         "Known pixels outlined in green. Red: brighter here makes it self rather than other; blue: darker. Of the "
         "others, red raises the predicted class's logit.",
+    )
+
+
+def _width(truth: MaskTruth) -> str:
+    """Why a served mask is wider than the cause."""
+    area, known = (float(np.median(pixels.sum(axis=(1, 2)))) for pixels in (truth.maps.binary(), truth.known))
+    sparser = ", ".join(f"{value:.2f} at {one:g}" for one, value in truth.by_sparsity.items())
+    return (
+        f"The served mask covers {np.median(truth.covered):.0%} of the known pixels in the median; it has {area:.0f} "
+        f"pixels, {known:.0f} are known. It is blurred, and at the default sparsity of 1 a pixel costs so little that "
+        "the blur's margin stays in. The attribution, which is the mask times the change, has no such margin: it is "
+        f"the table's second row. Median IoU of the served masks of {min(planted_masks.FEW, len(truth.images))} scenes "
+        f"by sparsity: {sparser}."
     )
 
 
