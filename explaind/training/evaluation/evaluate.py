@@ -76,8 +76,10 @@ def _measure(section: Section, subject: Subject, extent: Extent, kept: Report) -
     try:
         figures = section.run(subject, extent, page)
     except ExplaindError as error:
-        page.text(f"**Failed:** {error}")
-        kept.put(section.key, {"failed": str(error)}, page.markdown())
+        # The first line is the sentence; what follows, as a server's log, is of this machine alone.
+        sentence = str(error).partition("\n")[0]
+        page.text(f"**Failed:** {sentence}")
+        kept.put(section.key, {"failed": sentence}, page.markdown())
         return f"failed ({error})"
     kept.put(section.key, figures, page.markdown())
     return "done"

@@ -34,7 +34,7 @@ def _drawing(subject: Subject, extent: Extent, page: Page) -> Mapping[str, objec
 
 def _failing(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
     page.text("Half of a sentence")
-    raise BundleInvalid("The bundle has no such thing; train it again.")
+    raise BundleInvalid("The bundle has no such thing; train it again.\n/home/somebody: a log of this machine")
 
 
 COUNTING, DRAWING = Section("counting", "Counting", _counting), Section("drawing", "Drawing", _drawing)
@@ -98,7 +98,8 @@ def test_a_failing_section_says_so_and_the_rest_goes_on(run: Any, page: Path) ->
     found = run(FAILING, COUNTING)
     assert found["failing"] == {"failed": "The bundle has no such thing; train it again."}
     assert found["counting"]["images"] == 60
-    assert "**Failed:** The bundle has no such thing" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "**Failed:** The bundle has no such thing" in text and "somebody" not in text
 
 
 def test_a_section_for_other_bundles_gives_its_excuse(run: Any, page: Path) -> None:
