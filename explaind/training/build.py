@@ -18,7 +18,7 @@ from explaind.training.recipe import Recipe, load_recipe
 from explaind.training.train import REFERENCE, load_trained, train
 
 PARITY_IMAGES = 500
-PROGRAM_PARITY_IMAGES = 50
+PROGRAM_PARITY_IMAGES = 24
 """A classifier trained elsewhere may be hundreds of times larger than ours."""
 QUICK_STORE = "quick-store"
 

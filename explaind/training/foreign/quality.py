@@ -32,7 +32,7 @@ class QualityExtent:
     """images: rebuilt and scored. morphs: asked for a path mask."""
 
     images: int = 1000
-    morphs: int = 40
+    morphs: int = 24
 
 
 QUICK = QualityExtent(images=200, morphs=12)
