@@ -56,19 +56,28 @@ def converted(images: FloatArray, channels: int, shape: tuple[int, ...], window:
     """images (N, c, h, w) → (N, channels, *shape) and what was done, « (grey, resized)», to stand after a name.
 
     Colours become grey by their luminance, grey is repeated in every channel; another size is resized, bicubic,
-    into the window. Images that have the shape already are left as they are.
+    into the window. Images that have the shape already are left as they are, unless the window is small and they
+    reach beyond it.
     """
     done = []
     if images.shape[1] != channels:
         done.append("grey" if channels == 1 else "grey in all channels")
         images = _grey(images) if images.shape[1] > 1 else images
         images = np.repeat(images, channels, axis=1)
-    if images.shape[2:] != shape:
+    if images.shape[2:] != shape or _told_by_the_border(images, window):
         done.append("resized")
         resized = _resized(images, window.size)
         images = np.zeros((len(images), channels, *shape), np.float32)
         images[..., window.top : window.bottom, window.left : window.right] = resized
     return np.ascontiguousarray(images), f" ({', '.join(done)})" if done else ""
+
+
+def _told_by_the_border(images: FloatArray, window: Window) -> bool:
+    """Whether the window is less than half of the image and these images use more than it."""
+    own, (height, width) = window_of(images), images.shape[2:]
+    small = 2 * window.size[0] * window.size[1] < height * width
+    beyond = own.top < window.top or own.left < window.left or own.bottom > window.bottom or own.right > window.right
+    return small and beyond
 
 
 def _grey(images: FloatArray) -> FloatArray:

@@ -36,9 +36,18 @@ def test_what_is_kept_to_a_window_is_black_outside_and_a_copy() -> None:
 
 def test_images_of_the_right_shape_are_left_alone() -> None:
     images = np.random.default_rng(1).random((4, 1, 12, 10), dtype=np.float32)
-    same, how = converted(images, 1, (12, 10), Window(3, 7, 2, 9))
+    same, how = converted(images, 1, (12, 10), Window(0, 11, 0, 10))
     assert np.array_equal(same, images)
     assert how == ""
+
+
+def test_images_that_a_black_border_would_tell_are_brought_into_the_window() -> None:
+    images = np.full((2, 1, 12, 10), 0.5, np.float32)
+    fitted, how = converted(images, 1, (12, 10), Window(3, 7, 2, 9))
+    assert how == " (resized)"
+    assert window_of(fitted) == Window(3, 7, 2, 9)
+    framed = _framed()
+    assert np.array_equal(converted(framed, 1, (12, 10), Window(3, 7, 2, 9))[0], framed)
 
 
 def test_another_size_is_resized_into_the_window() -> None:
