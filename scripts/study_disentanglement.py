@@ -39,6 +39,7 @@ def main() -> None:
     runs.mkdir(parents=True, exist_ok=True)
     with locked(runs), reporting() as reporter:
         fit_all(chosen, images, runs, reporter, after_each=lambda: write_page(chosen, images, runs, output))
+        write_page(chosen, images, runs, output)
         reporter.note(f"the page is {output / 'README.md'}")
 
 

@@ -108,13 +108,14 @@ def fit_all(
     """
     for beta, seed, objective in plan.runs():
         name, digest = run_name(beta, seed, objective), _digest(plan, beta, seed, objective)
-        if load_result(folder, name, digest) is None:
-            try:
-                _fit_one(plan, images, folder, reporter, (beta, seed, objective), digest)
-            except OSError as error:
-                raise ConfigurationError(
-                    f"The run folder {folder} cannot be written ({error.strerror}); free or change it."
-                ) from error
+        if load_result(folder, name, digest) is not None:
+            continue
+        try:
+            _fit_one(plan, images, folder, reporter, (beta, seed, objective), digest)
+        except OSError as error:
+            raise ConfigurationError(
+                f"The run folder {folder} cannot be written ({error.strerror}); free or change it."
+            ) from error
         after_each()
 
 
