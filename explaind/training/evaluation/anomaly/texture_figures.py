@@ -12,7 +12,7 @@ from matplotlib.ticker import NullFormatter
 
 from explaind.explanations.types import Detector
 from explaind.figures.charts import TEXT, chart, legend
-from explaind.figures.palette import CONTROL, INK, OURS, PAPER, RED, SOFT, THEIRS, series
+from explaind.figures.palette import CONTROL, INK, OURS, RED, SOFT, THEIRS, series
 from explaind.figures.picture_grid import Picture, picture_grid
 from explaind.training.evaluation.anomaly.scored import Scored
 from explaind.training.evaluation.anomaly.texture import QUARTERS, Textured, spread_over
@@ -38,7 +38,7 @@ _POINTS = 1200
 
 def flagged(inside: Textured, outside: Textured, result: Mapping[str, Any], title: str) -> Figure:
     """result: what `texture.summary` gives, and `level`."""
-    figure, panels = chart(1200, 430, columns=3)
+    figure, panels = chart(1200, 460, columns=3)
     _scatter(panels[0], inside, outside, result["level"])
     for axes, name, words in ((panels[1], "outside", title), (panels[2], "inside", "in-distribution")):
         for score in outside.p_values:
@@ -49,6 +49,9 @@ def flagged(inside: Textured, outside: Textured, result: Mapping[str, Any], titl
         axes.set(ylim=(-0.02, 1.02), ylabel="share flagged", title=words)
     panels[2].axhline(result["level"], color=SOFT, lw=1, ls=":")
     legend(panels[2], loc="upper center")
+    # Under the panel: anywhere within it, it would hide points.
+    dots, names = panels[0].get_legend_handles_labels()
+    figure.legend(dots, names, loc="outside lower left", ncols=2, frameon=False, fontsize=TEXT, markerscale=3)
     return figure
 
 
@@ -76,7 +79,6 @@ def _scatter(axes: Axes, inside: Textured, outside: Textured, level: float) -> N
     # Within one decade the minor ticks would be labelled, too, and overlap.
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_minor_formatter(NullFormatter())
-    axes.legend(loc="lower right", fontsize=TEXT, markerscale=3, facecolor=PAPER, edgecolor=PAPER, framealpha=0.8)
 
 
 def _rebuilt(scored: Scored, images: Textured, index: int) -> Picture:
