@@ -10,14 +10,15 @@ from itertools import pairwise
 
 from explaind.training.layer_tables import (
     FLATTEN,
+    SIGMOID,
     AutoencoderTable,
     ImageShape,
+    Layer,
     Layers,
     conv,
     conv_transpose,
     dense,
     reshape,
-    to_image,
 )
 
 LEAST, MOST = 16, 224
@@ -74,14 +75,17 @@ def _table(image_shape: ImageShape, latents: int, widths: tuple[int, ...]) -> Au
         *dense(latents, _FEATURES, bias=True),
         *dense(_FEATURES, deepest * low * wide),
         reshape(deepest, low, wide),
-        *to_image(_doubled(channels, used)),
+        *_doubled(channels, used),
     )
     return AutoencoderTable(image_shape=image_shape, latents=latents, features=_FEATURES, trunk=trunk, decoder=decoder)
 
 
 def _doubled(channels: int, widths: tuple[int, ...]) -> Layers:
-    pairs = pairwise((*reversed(widths), channels))
-    return tuple(layer for pair in pairs for layer in conv_transpose(*pair, 4, 2, 1))
+    """No batch norm before the sigmoid: it holds the logits near 0, and black stays grey for thousands of updates."""
+    inner = (layer for pair in pairwise(reversed(widths)) for layer in conv_transpose(*pair, 4, 2, 1))
+    last: Layer = {"kind": "conv_transpose", "in": widths[0], "out": channels, "kernel": 4, "stride": 2, "padding": 1,
+                   "bias": True}  # fmt: skip
+    return (*inner, last, SIGMOID)
 
 
 def _require(channels: int, height: int, width: int) -> None:
