@@ -60,7 +60,7 @@ def main() -> None:
         autoencoder = _trained(recipe, space, splits)
         results["terms"][term] = {"beta": WEIGHTS[term], **_measured(recipe, autoencoder, splits, arguments.data)}
         (folder / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    _write_page(folder, results)
+        _write_page(folder, results)
 
 
 def _space(recipe: Recipe, term: str, epochs: int) -> SpaceRecipe:
