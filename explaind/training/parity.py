@@ -31,16 +31,31 @@ KINK_SHARE = 0.02
 """Rows (or a single one) that may lie at a kink. More of them are no coincidence but a wrong graph."""
 
 
-def check(exported: BundleModels, pytorch: BundleModels, asked: Questions) -> dict[str, float]:
+MEDIAN_SHARE, WORST_SHARE = 0.01, 0.1
+"""Of a gradient's length, what its difference may be where every image has kinks: a unit on the other side changes few
+pixels of some images, a wrong graph most pixels of all."""
+
+
+def check(
+    exported: BundleModels, pytorch: BundleModels, asked: Questions, *, many_kinks: bool = False
+) -> dict[str, float]:
     """Worst absolute difference by graph, rounded up to two figures; at kinks, from the nearer side.
 
+    many_kinks: of a network so large that among its hundred thousand units some are within rounding of 0 for every
+    image (ResNet-18: 0.0008 apart). Its gradients are held to MEDIAN_SHARE and WORST_SHARE; what it computes forward
+    to TOLERANCE like any other.
     Raises ParityFailed, naming the graph, over TOLERANCE or where a value is no number.
     """
     found, expected = answers(exported, asked), answers(pytorch, asked)
     differences = {key: row_differences(array, expected[key]) for key, array in found.items()}
-    _take_nearer_side(differences, found, pytorch, asked)
+    apart = _gradients(found) if many_kinks else []
+    if many_kinks:
+        _require_alike(found, expected)
+    else:
+        _take_nearer_side(differences, found, pytorch, asked)
     worst = worst_by_graph(differences)
-    for graph, difference in worst.items():
+    held = worst_by_graph({key: rows for key, rows in differences.items() if key not in apart})
+    for graph, difference in held.items():
         if not difference <= TOLERANCE:
             raise ParityFailed(
                 f"The graph {graph} differs from PyTorch by {difference:.3g} on held-out images, over {TOLERANCE:g}: "
@@ -60,6 +75,20 @@ def steadiest_rows(pytorch: BundleModels, asked: Questions, count: int) -> NDArr
         for key in _gradients(expected):
             change = np.maximum(change, row_differences(again[key], expected[key]))
     return np.sort(np.argsort(change, kind="stable")[:count])
+
+
+def _require_alike(found: dict[str, FloatArray], expected: dict[str, FloatArray]) -> None:
+    """Raises ParityFailed where gradients differ by more than kinks explain."""
+    for key in _gradients(found):
+        ours, theirs = (array.astype(np.float64).reshape(len(array), -1) for array in (found[key], expected[key]))
+        lengths = np.maximum(np.linalg.norm(theirs, axis=1), TOLERANCE)
+        shares = np.linalg.norm(ours - theirs, axis=1) / lengths
+        if not (np.median(shares) <= MEDIAN_SHARE and np.max(shares) <= WORST_SHARE):
+            raise ParityFailed(
+                f"The graph {key} differs from PyTorch by {np.median(shares):.2g} of its length in the median and "
+                f"{np.max(shares):.2g} at most, over {MEDIAN_SHARE:g} and {WORST_SHARE:g}: no bundle was written.",
+                metadata={"graph": key, "difference": f"{np.max(shares):.3g}"},
+            )
 
 
 def _take_nearer_side(
