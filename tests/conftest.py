@@ -16,6 +16,7 @@ from explaind.backends.torchserve_launcher import TorchServe
 from explaind.engine import Engine
 from explaind.metrics import Metrics
 from explaind.settings import Settings
+from tests.demo_store import STORE
 
 ROOT = Path(__file__).parent.parent
 
@@ -37,10 +38,8 @@ def real_images() -> RealImages:
 
 @pytest.fixture(scope="session")
 def store() -> Path:
-    """The model store of the repository; tests must not change it."""
-    folder = ROOT / "model_store"
-    assert (folder / "mnist/1/manifest.json").is_file(), "build the demo bundle: explaind train model_store/mnist"
-    return folder
+    """The demo bundle's; tests must not change it."""
+    return STORE
 
 
 @pytest.fixture
@@ -52,7 +51,7 @@ def own_store(store: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def engine(store: Path) -> Iterator[Engine]:
-    """Warm, onnx only, over the repository's model store."""
+    """Warm, onnx only, over the demo bundle."""
     opened = Engine.open(Settings(model_store=store, reload_seconds=0), Metrics(CollectorRegistry()))
     opened.warm()
     yield opened

@@ -17,10 +17,10 @@ from typer.testing import CliRunner
 from explaind.cli.main import app
 from explaind.figures.canvas import WIDTH, Canvas
 from explaind.settings import Settings
+from tests.demo_store import STORE
 from tests.served import serving
 
 ROOT = Path(__file__).parents[2]
-STORE = ROOT / "model_store"
 Run = Callable[..., Any]
 
 
@@ -36,7 +36,7 @@ def logging_as_it_was() -> Iterator[None]:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Calls `explaind` with arguments, in this process, with the repository's model store."""
+    """Calls `explaind` with arguments, in this process, with the demo bundle's model store."""
     monkeypatch.setenv("EXPLAIND_MODEL_STORE", str(STORE))
     runner = CliRunner()
     return lambda *arguments, **named: runner.invoke(app, [str(argument) for argument in arguments], **named)
