@@ -84,7 +84,7 @@ def _mask_column(quality: Quality, index: int, mask: PathMask, names: Sequence[s
         Picture(pixels=image, caption=own, color=INK),
         Picture(pixels=mask.reconstruction, caption=own if mask.reconstruction_agrees else "another class",
                 color=INK if mask.reconstruction_agrees else RED),
-        Picture(pixels=mask.other_image, caption=f"{other}, p = {mask.other_p_value:.2f}" if found else f"no {other}",
+        Picture(pixels=mask.other_image, caption=f"{other}\np = {mask.other_p_value:.2f}" if found else f"no {other}",
                 color=BLUE if found else RED),
         Picture(pixels=image, attribution=mask.attribution, caption=f"change {mask.probability_change:.2f}"),
     ]  # fmt: skip
