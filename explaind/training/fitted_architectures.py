@@ -48,7 +48,7 @@ def fitting_shape(height: int, width: int) -> tuple[int, int]:
 
 
 def _nearest(side: int, doublings: int) -> int:
-    unit = 2**doublings
+    unit = 1 << doublings
     return max(_BASE[0], round(min(side, MOST) / unit)) * unit
 
 
