@@ -29,6 +29,7 @@ EXPECTED = {
     "ConfigurationError": "INTERNAL",
     "BundleInvalid": "INTERNAL",
     "RecipeInvalid": "INTERNAL",
+    "ClassifierInvalid": "INTERNAL",
     "DataSetInvalid": "INTERNAL",
     "ParityFailed": "INTERNAL",
     "LaunchFailed": "INTERNAL",

@@ -63,6 +63,7 @@ def _tiny(name: str, folder: Path) -> Path:
     recipe = load_recipe(STORE / name)
     for key in ("validation", "calibration"):
         text = text.replace(f"{key} = {getattr(recipe.data, key)} ", f"{key} = 16 ")
+    text = text.replace(f"sample = {recipe.data.sample} ", "sample = 400 ")
     bundle = folder / name
     bundle.mkdir()
     (bundle / "recipe.toml").write_text(text, encoding="utf-8")
