@@ -20,6 +20,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from explaind.backends import torch as torch_backend
+from explaind.bundles import reference
 from explaind.cli.main import app
 from explaind.errors import BundleInvalid
 from explaind.settings import Settings
@@ -127,13 +128,14 @@ def test_a_name_that_is_taken_is_not_overwritten(built: Result, folder: Path, di
     assert again.exit_code == 1 and "already; choose another name, or --replace it" in again.stderr
 
 
-def test_a_server_explains_with_it_and_refuses_path_masks_by_name(address: str, digits: Path) -> None:
+def test_a_server_explains_with_it_and_refuses_path_masks_by_name(address: str, digits: Path, folder: Path) -> None:
+    used = reference.load(folder / "store/digits/1/reference.npz").rankings["ranking"].used  # trained for seconds: few
     image = next((digits / "7").iterdir())
     with Client(address) as client:
         answer = client.explain(image, model="digits", anomaly_score=pb.AnomalyScoreParameters(level=0.05))
         assert answer.prediction.class_name == "7" and 0 < answer.anomaly_score.p_value <= 1
         ranked = client.explain(image, model="digits", latent_ranking=pb.LatentRankingParameters())
-        assert len(ranked.latent_ranking.latents) > 0
+        assert ranked.HasField("latent_ranking") and len(ranked.latent_ranking.latents) == used.sum()
         with pytest.raises(ExplanationUnsupported) as refusal:
             client.explain(image, model="digits", path_mask=pb.PathMaskParameters())
     assert refusal.value.reason == "EXPLANATION_UNSUPPORTED"
