@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from explaind.backends.torch_networks import Encoder, build, build_encoder, fold_batch_norm, fold_encoder
 from explaind.errors import BundleInvalid
 from explaind.training.architectures import AutoencoderTable, ClassifierTable
-from explaind.training.checkpoints import flush
+from explaind.training.checkpoints import write_tensors
 from explaind.training.foreign.adoption import load_adopted
 from explaind.training.foreign.preparation import PreparedClassifier
 from explaind.training.objectives import Vae
@@ -95,8 +95,7 @@ def save_network(run: Path, name: str, network: nn.Sequential | SpaceNetworks, r
     else:
         weights = _prefixed(network, "")
     temporary = run / f"{name}.partial"
-    save_file(weights, temporary)
-    flush(temporary)
+    write_tensors(weights, temporary)
     (run / f"{name}.json").unlink(missing_ok=True)
     temporary.replace(run / f"{name}.safetensors")
     save_record(run, name, record)
