@@ -40,8 +40,6 @@ _PUBLISHED = (
     ("Chen et al. 2018 (β-TCVAE), their figure of MIG over β", "box plots, no numbers; β-TCVAE above β-VAE for most β"),
     ("Locatello et al. 2019, 300,000 steps of 64, 50 seeds", "violin plots, no numbers; both of the order of 0.1, "
      "a few runs several times that; seeds matter more than the objective"),
-    ("Locatello et al. 2020, median of β-VAEs over β and seeds", "MIG 0.102, SAP 0.049, FactorVAE 0.660, "
-     "D 0.186; quoted from memory, not checked against the paper"),
 )  # fmt: skip
 
 
