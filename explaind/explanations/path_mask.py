@@ -50,7 +50,7 @@ def explain(
     if not (ends.found or ends.best_so_far or ends.flat):
         return _without_morph(path, ends)
     points = path.points(np.linspace(0.0, 1.0, parameters.step_count))
-    solved = mask_on_path.solve(models.classifier_gradient, path, points, ends.self_class, parameters, budget)
+    solved = mask_on_path.solve(models, path, points, ends.self_class, parameters, budget)
     return _assemble(
         ends, points, solved, _other_p_value(models.autoencoder, anomaly, ends, points, budget), parameters
     )

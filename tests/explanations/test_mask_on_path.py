@@ -26,9 +26,7 @@ def _solve(
     models: MorphingModels, morph: Morph, parameters: PathMaskParameters = FAST, budget: Budget | None = None
 ) -> MaskOnPath:
     path, points = path_of(models, morph, parameters.interpolation, parameters.step_count)
-    return mask_on_path.solve(
-        models.classifier_gradient, path, points, morph.self_class, parameters, budget or Budget()
-    )
+    return mask_on_path.solve(models, path, points, morph.self_class, parameters, budget or Budget())
 
 
 def _affine(channels: int = 1, size: int = 28) -> tuple[MorphingModels, np.ndarray, np.ndarray, np.ndarray]:
