@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -54,16 +55,17 @@ def explanation_to_proto(
 def prediction_to_proto(
     prediction: Prediction, class_names: Sequence[str], top_classes: int | None
 ) -> explanation_pb2.Prediction:
-    order = np.argsort(-prediction.probabilities, kind="stable")[:top_classes]
+    order: list[int] = np.argsort(-prediction.probabilities, kind="stable")[:top_classes].tolist()
+    probabilities: list[float] = prediction.probabilities.tolist()
     return explanation_pb2.Prediction(
         class_index=prediction.class_index,
         class_name=_name(class_names, prediction.class_index),
         probability=prediction.probability,
         scores=[
             explanation_pb2.ClassScore(
-                class_index=index, class_name=_name(class_names, index), probability=prediction.probabilities[index]
+                class_index=index, class_name=_name(class_names, index), probability=probabilities[index]
             )
-            for index in map(int, order)
+            for index in order
         ],
     )
 
@@ -88,8 +90,8 @@ def latent_to_proto(latent: RankedLatent) -> explanation_pb2.RankedLatent:
         label_confidence=enum_to_proto(latent.factor.confidence),
         importance=latent.importance,
         direction=latent.direction,
-        latent_values=latent.latent_values,
-        response=() if latent.response is None else latent.response,
+        latent_values=latent.latent_values.tolist(),
+        response=() if latent.response is None else latent.response.tolist(),
         traversal=None if latent.traversal is None else tensor_to_proto(latent.traversal),
         note=latent.note,
     )
@@ -129,8 +131,8 @@ def path_mask_to_proto(mask: PathMask) -> explanation_pb2.PathMask:
         other_image=tensor_to_proto(mask.other_image),
         reconstruction=tensor_to_proto(mask.reconstruction),
         path=None if mask.path is None else tensor_to_proto(mask.path),
-        gains=mask.gains,
-        entropies=mask.entropies,
+        gains=mask.gains.tolist(),
+        entropies=mask.entropies.tolist(),
         objective=mask.objective,
         stationarity_gap=mask.stationarity_gap,
         probability_change=mask.probability_change,
@@ -155,15 +157,14 @@ def provenance_to_proto(
     seed: int = 0,
 ) -> explanation_pb2.Provenance:
     """time: now."""
-    time = Timestamp()
-    time.GetCurrentTime()
+    seconds, nanos = divmod(time.time_ns(), 10**9)
     return explanation_pb2.Provenance(
         bundle_digest=bundle_digest,
         image_digest=image_digest,
         seed=seed,
         timings=[explanation_pb2.StageTiming(stage=t.stage, backend=t.backend, seconds=t.seconds) for t in timings],
         request_id=request_id,
-        time=time,
+        time=Timestamp(seconds=seconds, nanos=nanos),
     )
 
 

@@ -84,9 +84,7 @@ def _both(subject: Subject, index: int) -> tuple[MaskOnPath, MaskOnPath]:
     ends = morph(models, subject.morph_reference(), subject.images[index], fast, prediction=prediction)
     path = MorphPath(models, ends, fast.interpolation, budget)
     points = path.points(np.linspace(0.0, 1.0, fast.step_count))
-    first, second = (
-        mask_on_path.solve(models, path, points, ends.self_class, p, budget) for p in (fast, slow)
-    )
+    first, second = (mask_on_path.solve(models, path, points, ends.self_class, p, budget) for p in (fast, slow))
     return first, second
 
 
