@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explaind.errors import ShapeMismatch
-from explaind.explanations.structural_similarity import ssim
+from explaind.explanations.structural_similarity import CHUNK, ssim
 from explaind.explanations.types import DoubleArray, ReconstructionLosses
 
 _CLAMP = 1e-7
@@ -23,6 +24,17 @@ def losses(images: NDArray[np.floating], reconstructions: NDArray[np.floating]) 
     """
     if images.shape != reconstructions.shape:
         raise ShapeMismatch(f"Image {images.shape} and reconstruction {reconstructions.shape} differ.", field="image")
+    starts = range(0, max(len(images), 1), CHUNK)
+    parts = [_chunk(images[i : i + CHUNK], reconstructions[i : i + CHUNK]) for i in starts]
+    return parts[0] if len(parts) == 1 else _together(parts)
+
+
+def _together(parts: Sequence[ReconstructionLosses]) -> ReconstructionLosses:
+    names = [field.name for field in fields(ReconstructionLosses)]
+    return ReconstructionLosses(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def _chunk(images: NDArray[np.floating], reconstructions: NDArray[np.floating]) -> ReconstructionLosses:
     x, y = images.astype(np.float64), reconstructions.astype(np.float64)
     flat_x, flat_y = x.reshape(len(x), -1), y.reshape(len(y), -1)
     difference, pixels = flat_x - flat_y, flat_x.shape[1]

@@ -16,7 +16,8 @@ from explaind.explanations.types import DoubleArray
 TAPS = 11
 _SIGMA = 1.5
 C1, C2 = 0.01**2, 0.03**2
-_CHUNK = 512  # images at once: the five blurred maps of a chunk stay in the cache's neighbourhood
+CHUNK = 16
+"""Images at once: their maps stay in the cache. On 256 digits 18 µs an image, at 512 at once 48."""
 
 
 def ssim(first: DoubleArray, second: DoubleArray) -> DoubleArray:
@@ -30,8 +31,8 @@ def ssim(first: DoubleArray, second: DoubleArray) -> DoubleArray:
             f"The image is {height}×{width}; structural similarity needs at least {TAPS}×{TAPS} pixels.", field="image"
         )
     rows, columns = valid_blur(height), valid_blur(width).T
-    starts = range(0, len(first), _CHUNK)
-    parts = [_chunk(first[i : i + _CHUNK], second[i : i + _CHUNK], rows, columns) for i in starts]
+    starts = range(0, len(first), CHUNK)
+    parts = [_chunk(first[i : i + CHUNK], second[i : i + CHUNK], rows, columns) for i in starts]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
