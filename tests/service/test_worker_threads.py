@@ -59,7 +59,7 @@ def test_who_has_given_up_is_not_told() -> None:
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         answer.cancel()
         Outcome(result=1).pass_on(answer)
-        Outcome[int](error=ValueError()).pass_on(answer)
+        Outcome(error=ValueError()).pass_on(answer)
         return answer
 
     assert asyncio.run(give_up()).cancelled()
