@@ -120,8 +120,8 @@ class LocalExplainer:
         def work() -> service_pb.ExplainResponse:
             request = convert.request_from_proto(message)
             explanation = self._engine.explain(request, _budget(timeout))
-            top_classes = convert.top_classes_from_proto(message)
-            return convert.explanation_to_proto(explanation, top_classes=top_classes, anomaly=request.anomaly_score)
+            form = convert.answer_form_from_proto(message)
+            return convert.explanation_to_proto(explanation, form=form, anomaly=request.anomaly_score)
 
         return _translated(work)
 

@@ -120,13 +120,13 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
     async def _explain(
         self, message: pb.ExplainRequest, budget: Budget, *, patient: bool = False
     ) -> pb.ExplainResponse:
-        top_classes, request_id = convert.top_classes_from_proto(message), request_ids.current()
+        form, request_id = convert.answer_form_from_proto(message), request_ids.current()
         request = await _off_the_loop(message, convert.request_from_proto)
 
         def work() -> pb.ExplainResponse:
             with calling(request_id=request_id, deadline=budget.deadline):
                 explanation = self._engine.explain(request, budget)
-            return _response(request, explanation, top_classes, request_id)
+            return _response(request, explanation, form, request_id)
 
         return await self._admission.run(self._engine.cost_class(request), work, budget, patient=patient)
 
@@ -170,11 +170,9 @@ def _cost_class_of_batch(message: pb.ScoreAnomaliesRequest) -> CostClass:
 
 
 def _response(
-    request: ExplanationRequest, explanation: Explanation, top_classes: int | None, request_id: str
+    request: ExplanationRequest, explanation: Explanation, form: convert.AnswerForm, request_id: str
 ) -> pb.ExplainResponse:
-    return convert.explanation_to_proto(
-        explanation, top_classes=top_classes, anomaly=request.anomaly_score, request_id=request_id
-    )
+    return convert.explanation_to_proto(explanation, form=form, anomaly=request.anomaly_score, request_id=request_id)
 
 
 async def _off_the_loop(message: MessageT, conversion: Any) -> Any:

@@ -66,15 +66,6 @@ def request_to_proto(request: ExplanationRequest, *, top_classes: int = 0) -> ex
     )
 
 
-def top_classes_from_proto(message: explanation_service_pb2.ExplainRequest) -> int | None:
-    """How many scores to return; None: all."""
-    if message.top_classes < 0:
-        raise ParameterOutOfRange(
-            f"top_classes is {message.top_classes}; send 0 for all classes or a positive number.", field="top_classes"
-        )
-    return message.top_classes or None
-
-
 def score_request_from_proto(
     message: explanation_service_pb2.ScoreAnomaliesRequest, *, max_images: int
 ) -> ScoreRequest:

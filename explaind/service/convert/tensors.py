@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from explaind.errors import ParameterOutOfRange, ShapeMismatch
 from explaind.v1 import explanation_pb2
 
-DTYPES: dict[int, np.dtype[Any]] = {
+ImageDtype = np.dtype[Any]
+DTYPES: dict[int, ImageDtype] = {
     explanation_pb2.DATA_TYPE_FLOAT32: np.dtype("<f4"),
     explanation_pb2.DATA_TYPE_UINT8: np.dtype("u1"),
 }
@@ -44,6 +45,13 @@ def _checked_shape(shape: tuple[int, ...], rank: int, given: int, item_size: int
             f"{field} {list(shape)} needs {wanted} bytes but values holds {given}; make them agree.", field=field
         )
     return shape
+
+
+def image_to_proto(image: NDArray[np.floating], dtype: ImageDtype) -> explanation_pb2.Tensor:
+    """image in [0, 1], of any shape; as uint8 rounded to 1/255."""
+    if dtype == np.uint8:
+        return tensor_to_proto(np.rint(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8))
+    return tensor_to_proto(image)
 
 
 def tensor_to_proto(array: NDArray[Any]) -> explanation_pb2.Tensor:
