@@ -24,7 +24,7 @@ def test_explain_asks_what_was_asked(client: Client, stand_in: StandIn) -> None:
         uint8_images=True,
     )
     request = stand_in.requests[-1]
-    assert request.image_dtype == DATA_TYPE_UINT8
+    assert request.image_dtype == pb.DATA_TYPE_UINT8
     assert (request.model, request.model_version) == ("digits", "2")
     assert request.HasField("anomaly_score")
     assert not request.HasField("latent_ranking")
