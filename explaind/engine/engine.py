@@ -18,6 +18,7 @@ from explaind.bundles.bundle import Bundle
 from explaind.bundles.catalogue import Catalogue
 from explaind.engine import batches, latents, served_bundle, stages, support
 from explaind.engine.backend_pool import RETRY_SECONDS, Opener, openers
+from explaind.engine.encoded_once import encoded_once
 from explaind.engine.model_description import described
 from explaind.engine.observe import observe_batch, observe_explanation, observe_stages
 from explaind.engine.served_bundle import ServedBundle
@@ -107,7 +108,9 @@ class Engine:
         with served.estimates.learning(stages.kinds(request), clock, budget, anytime=(PATH_MASK,)):
             with clock.stage(DECODE):
                 image = self._prepare(request.image, served.bundle)
-            explanation = served.pool.run(lambda models: served.work(models, clock, budget).explain(request, image))
+            explanation = served.pool.run(
+                lambda models: served.work(encoded_once(models, image), clock, budget).explain(request, image)
+            )
         observe_stages(self.metrics, served.bundle.name, clock)
         observe_explanation(self.metrics, explanation)
         return replace(explanation, image_digest=_digest(image), timings=clock.timings)
