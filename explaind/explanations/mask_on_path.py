@@ -14,7 +14,7 @@ from explaind.explanations.models import ClassifierGradient
 from explaind.explanations.morph_path import MorphPath, PathPoints
 from explaind.explanations.path_attribution import TOLERANCE, PathGradient, integrate
 from explaind.explanations.path_mask_fast_solver import STATIONARY
-from explaind.explanations.types import DoubleArray, PathMaskParameters, Solver
+from explaind.explanations.types import DoubleArray, Solver
 
 NO_CHANGE_BELOW = 1e-3  # |T| under which dividing by T would only magnify rounding
 
@@ -41,17 +41,18 @@ def solve(
     path: MorphPath,
     points: PathPoints,
     self_class: int,
-    parameters: PathMaskParameters,
+    solver: Solver,
+    sparsity: float,
     budget: Budget,
 ) -> MaskOnPath:
-    """points: the path's step_count images, x_1 (other) first. Raises Cancelled."""
+    """points: the path's step_count images, x_1 (other) first. sparsity: α of the objective. Raises Cancelled."""
     slopes = PathGradient(gradient, self_class, points.logits.shape[1], budget)
     height, width = points.images.shape[-2:]
-    objective = MaskObjective(slopes, points, self_class, Blur(height, width), parameters.sparsity)
+    objective = MaskObjective(slopes, points, self_class, Blur(height, width), sparsity)
     if not abs(objective.change) >= NO_CHANGE_BELOW:
         return _nothing(objective.change, (height, width), self_class)
     attribution = integrate(slopes, path, points, self_class, budget)
-    if parameters.solver is Solver.FAST:
+    if solver is Solver.FAST:
         state = path_mask_fast_solver.solve(objective, attribution.values, budget)
     else:
         state = path_mask_reference_solver.solve(objective, (height, width), budget)
