@@ -14,7 +14,7 @@ from explaind.explanations.models import MorphingModels
 from explaind.explanations.morph_path import MorphPath, PathPoints
 from explaind.explanations.path_attribution import TOLERANCE, PathGradient, integrate
 from explaind.explanations.path_mask_fast_solver import STATIONARY
-from explaind.explanations.types import DoubleArray, PathMaskParameters, Solver
+from explaind.explanations.types import DoubleArray, Solver
 
 NO_CHANGE_BELOW = 1e-3  # |T| under which dividing by T would only magnify rounding
 
@@ -41,11 +41,12 @@ def solve(
     path: MorphPath,
     points: PathPoints,
     self_class: int,
-    parameters: PathMaskParameters,
+    solver: Solver,
+    sparsity: float,
     budget: Budget,
 ) -> MaskOnPath:
-    """points: the path's step_count images, x_1 (other) first. Raises Cancelled."""
-    fast = parameters.solver is Solver.FAST
+    """points: the path's step_count images, x_1 (other) first. sparsity: α of the objective. Raises Cancelled."""
+    fast = solver is Solver.FAST
     slopes = PathGradient(models.classifier_gradient, self_class, points.logits.shape[1], budget)
     height, width = points.images.shape[-2:]
     objective = MaskObjective(
@@ -53,7 +54,7 @@ def solve(
         points,
         self_class,
         Blur(height, width),
-        parameters.sparsity,
+        sparsity,
         sparing=models.classifier if fast else None,
     )
     if not abs(objective.change) >= NO_CHANGE_BELOW:
