@@ -57,6 +57,20 @@ class Metrics:
             buckets=tuple(2.0**i for i in range(13)),
             registry=registry,
         )
+        self.batch_calls = Histogram(
+            "explaind_batch_calls",
+            "Model calls that one call of the backend computed together.",
+            ("model",),
+            buckets=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32),
+            registry=registry,
+        )
+        self.batch_rows = Histogram(
+            "explaind_batch_rows",
+            "Rows of one call of the backend.",
+            ("model",),
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+            registry=registry,
+        )
         self.rejected = Counter(
             "explaind_rejected", "Requests refused before any work, by reason.", ("reason",), registry=registry
         )

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 class Settings(BaseSettings):
@@ -39,6 +45,16 @@ class Settings(BaseSettings):
     )
     slow_workers: int = Field(
         1, ge=1, description="Requests of the slow class (path mask, Sobol, REFERENCE) computed at once."
+    )
+    compute_slots: int = Field(
+        default_factory=cores,
+        ge=1,
+        description="",
+    )
+    batch_rows: int = Field(
+        64,
+        ge=1,
+        description="",
     )
     queue_size: int = Field(
         64,
