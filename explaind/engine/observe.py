@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from explaind.engine.batching import Observe
 from explaind.engine.stage_clock import StageClock
 from explaind.engine.stages import (
     ANOMALY_SCORE,
@@ -38,18 +37,6 @@ def observe_stages(metrics: Metrics, model: str, clock: StageClock, image_count:
         if explanation:
             series = metrics.explanation_seconds.labels(explanation, model, timing.backend)
             series.observe(timing.seconds / image_count)
-
-
-def batch_observer(metrics: Metrics, model: str) -> Observe:
-    """What is told of each call of a backend in this process; on the way of every call, so the series are looked up
-    once."""
-    calls_in, rows_in = metrics.batch_calls.labels(model).observe, metrics.batch_rows.labels(model).observe
-
-    def observe(calls: int, rows: int) -> None:
-        calls_in(calls)
-        rows_in(rows)
-
-    return observe
 
 
 def observe_explanation(metrics: Metrics, explanation: Explanation) -> None:

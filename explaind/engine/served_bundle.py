@@ -11,7 +11,6 @@ from explaind.backends.bundle_models import BundleModels
 from explaind.bundles.bundle import Bundle
 from explaind.engine.backend_pool import REMOTE, BackendPool, Opener
 from explaind.engine.batching import Batcher, Observe, batched
-from explaind.engine.observe import batch_observer
 from explaind.engine.stage_clock import Estimates, StageClock
 from explaind.engine.stages import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK
 from explaind.engine.work import Work
@@ -42,7 +41,7 @@ def serve(bundle: Bundle, available: Mapping[str, Opener], metrics: Metrics, bat
     Raises BundleInvalid where the bundle is at fault, BackendUnavailable where no backend serves it now,
     ConfigurationError where it is for none of these backends, and what a first explanation raises.
     """
-    observe = batch_observer(metrics, bundle.name)
+    observe = metrics.batch_sizes.observer(bundle.name)
     usable = {
         name: opener if name in REMOTE else _batching(opener, batcher, observe)
         for name, opener in available.items()

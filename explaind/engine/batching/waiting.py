@@ -21,17 +21,18 @@ class Waiting:
         self._calls: dict[CostClass, dict[Call, int]] = {kind: {} for kind in CostClass}
         self._batches = dict.fromkeys(CostClass, 0)
         self._served_last = CostClass.SLOW
-
-    def __len__(self) -> int:
-        return sum(map(len, self._calls.values()))
+        self.count = 0
 
     def add(self, call: Call) -> None:
         """Behind those of its class that are due as early."""
         self._calls[call.cost_class][call] = self._batches[call.cost_class]
+        self.count += 1
 
     def remove(self, call: Call) -> bool:
         """Whether it was there."""
-        return self._calls[call.cost_class].pop(call, None) is not None
+        was_there = self._calls[call.cost_class].pop(call, None) is not None
+        self.count -= was_there
+        return was_there
 
     def of(self, graphs: Iterable[Graph]) -> list[Call]:
         asked = set(graphs)

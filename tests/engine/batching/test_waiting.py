@@ -37,7 +37,7 @@ def _waiting(*calls: Call, batch_rows: int = 1) -> Waiting:
 
 
 def _all(waiting: Waiting) -> list[tuple[Call, ...]]:
-    return [waiting.take() for _ in range(len(waiting)) if len(waiting)]
+    return [waiting.take() for _ in range(waiting.count) if waiting.count]
 
 
 def test_nobody_waits() -> None:
