@@ -9,21 +9,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 
+from explaind.backends.call_context import current
 from explaind.engine.batching.call import Call, call_of
 from explaind.engine.batching.graph import Arrays, Graph, Outputs
 from explaind.engine.batching.waiting import Waiting
 from explaind.errors import BackendUnavailable, DeadlineTooShort
+from explaind.requests import CostClass
 
 
 class Batcher:
     """One for a process, since its bundles share the cores. Thread-safe.
 
-    slots: calls computed at once. batch_rows: rows of several calls that are put together; see `Settings`.
+    slots: calls computed at once, of which the slow class leaves one to the fast where there are several: a call of
+    a millisecond never waits for long ones. batch_rows: rows of several calls that are put together; see `Settings`.
     """
 
     def __init__(self, slots: int, batch_rows: int) -> None:
         self._lock = threading.Lock()
-        self._free = slots  # more than 0 only while nobody waits
+        self._free = slots
+        self._free_to_slow = max(1, slots - 1)
         self._waiting = Waiting(batch_rows)
 
     @property
@@ -37,12 +41,13 @@ class Batcher:
         Raises what the graph raises for this call by itself; while it waits also Cancelled, DeadlineTooShort when the
         caller's deadline passes, and BackendUnavailable when the graph is closed.
         """
-        if not self._enter(graph):
+        cost_class = current().cost_class
+        if not self._enter(graph, cost_class):
             return self._run_in_turn(graph, arrays)
         try:
             outputs = graph.compute(*arrays)
         finally:
-            self._leave()
+            self._leave(cost_class)
         graph.observe(1, len(arrays[0]))
         return outputs
 
@@ -59,30 +64,42 @@ class Batcher:
 
     # ---- slots ------------------------------------------------------------------------------------------------
 
-    def _enter(self, graph: Graph) -> bool:
+    def _enter(self, graph: Graph, cost_class: CostClass) -> bool:
         with self._lock:
-            if graph.closed:
-                raise _closed()
-            if not self._free:
-                return False
-            self._free -= 1
-            return True
+            return self._take_slot(graph, cost_class)
 
-    def _leave(self) -> None:
+    def _leave(self, cost_class: CostClass) -> None:
         with self._lock:
-            if not self._waiting.count:  # of a few microseconds between two calls, every one counts
-                self._free += 1
-                return
-            following = self._hand_over()
+            following = self._hand_over(cost_class)
         _wake(following)
 
-    def _hand_over(self) -> tuple[Call, ...]:
-        """Under the lock: the slot goes to the next batch, whose first call is returned to be woken."""
-        batch = self._waiting.take()
-        if not batch:
-            self._free += 1
+    def _take_slot(self, graph: Graph, cost_class: CostClass) -> bool:
+        """Under the lock. Whether there was one for this class; then nobody who waits could have had it."""
+        if graph.closed:
+            raise _closed()
+        if not self._free or (cost_class is CostClass.SLOW and not self._free_to_slow):
+            return False
+        self._count(cost_class, -1)
+        return True
+
+    def _count(self, cost_class: CostClass, change: int) -> None:
+        """Under the lock. change: 1 slot more is free, or -1."""
+        self._free += change
+        if cost_class is CostClass.SLOW:
+            self._free_to_slow += change
+
+    def _hand_over(self, cost_class: CostClass) -> tuple[Call, ...]:
+        """Under the lock: the slot goes to the next batch, whose first call is returned to be woken.
+
+        cost_class: of the call that had it.
+        """
+        self._count(cost_class, 1)
+        if not self._waiting.count:
             return ()
-        batch[0].batch = batch
+        batch = self._waiting.take(slow=self._free_to_slow > 0)
+        if batch:
+            self._count(batch[0].cost_class, -1)
+            batch[0].batch = batch
         return batch[:1]
 
     # ---- calls that wait --------------------------------------------------------------------------------------
@@ -102,10 +119,7 @@ class Batcher:
     def _queue(self, call: Call) -> None:
         """A slot may have become free since this call looked for one."""
         with self._lock:
-            if call.graph.closed:
-                raise _closed()
-            if self._free:
-                self._free -= 1
+            if self._take_slot(call.graph, call.cost_class):
                 call.batch = (call,)
                 call.settled.set()
             else:
@@ -135,7 +149,7 @@ class Batcher:
             first.batch = ()
             for call, own in zip(company, outputs[1:], strict=True):
                 call.outputs = own
-            following = self._hand_over()
+            following = self._hand_over(first.cost_class)
         _wake(following)
         _wake(company)
 
@@ -162,7 +176,7 @@ class Batcher:
             if call.batch:
                 self._send_back(call)
                 call.batch = ()
-                following = self._hand_over()
+                following = self._hand_over(call.cost_class)
         _wake(following)
 
 
@@ -186,4 +200,4 @@ def _wake(calls: Iterable[Call]) -> None:
 
 
 def _closed() -> BackendUnavailable:
-    return BackendUnavailable("The model was closed while the request waited; ask again.")
+    return BackendUnavailable("The model was closed meanwhile: ask again.")

@@ -38,13 +38,13 @@ class Waiting:
         asked = set(graphs)
         return [call for calls in self._calls.values() for call in calls if call.graph in asked]
 
-    def take(self) -> tuple[Call, ...]:
+    def take(self, *, slow: bool = True) -> tuple[Call, ...]:
         """The next batch, out of the queue; () where nobody waits. The first of it is the one whose turn it is.
 
-        Classes take turns. Within one, the earliest deadline is first. Along go calls of the same graph as long as
-        there is room, those of the same class before the others.
+        slow: whether that one may be of the slow class. Classes take turns; within one, the earliest deadline is
+        first. Along go calls of the same graph as long as there is room, those of the same class before the others.
         """
-        kind = self._next_class()
+        kind = self._next_class(slow)
         if kind is None:
             return ()
         self._served_last = kind
@@ -55,8 +55,8 @@ class Waiting:
         self._batches[kind] += 1
         return batch
 
-    def _next_class(self) -> CostClass | None:
-        asking = [kind for kind, calls in self._calls.items() if calls]
+    def _next_class(self, slow: bool) -> CostClass | None:
+        asking = [kind for kind, calls in self._calls.items() if calls and (slow or kind is not CostClass.SLOW)]
         others = [kind for kind in asking if kind is not self._served_last]
         return next(iter(others or asking), None)
 

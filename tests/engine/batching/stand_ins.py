@@ -116,7 +116,7 @@ def rows_of(value: float, count: int = 1) -> NDArray[np.float32]:
 
 
 @contextmanager
-def occupied(batcher: Batcher, slots: int = 1) -> Iterator[None]:
+def occupied(batcher: Batcher, slots: int = 1, cost_class: CostClass = CostClass.FAST) -> Iterator[None]:
     """Inside, that many slots compute something of another graph that does not end."""
     release, inside = threading.Event(), threading.Barrier(slots + 1)
 
@@ -126,7 +126,7 @@ def occupied(batcher: Batcher, slots: int = 1) -> Iterator[None]:
         return (rows,)
 
     graph = Graph(hold, lambda calls, rows: None)
-    holders = [Caller(lambda: batcher.run(graph, (rows_of(0.0),))) for _ in range(slots)]
+    holders = [Caller(lambda: batcher.run(graph, (rows_of(0.0),)), cost_class=cost_class) for _ in range(slots)]
     inside.wait(PATIENCE)
     try:
         yield
@@ -137,7 +137,9 @@ def occupied(batcher: Batcher, slots: int = 1) -> Iterator[None]:
 
 
 def assert_all_free(batcher: Batcher, slots: int) -> None:
-    """No slot was lost: so many calls compute at once."""
+    """No slot was lost: so many calls compute at once, of the slow class one less."""
     assert batcher.waiting == 0
     with occupied(batcher, slots):
+        pass
+    with occupied(batcher, max(1, slots - 1), CostClass.SLOW):
         pass

@@ -63,6 +63,14 @@ def test_a_class_alone_has_every_turn(graph: Graph) -> None:
     assert _all(_waiting(*slow)) == [(call,) for call in slow]
 
 
+def test_the_slow_class_is_passed_over_where_it_may_not(graph: Graph) -> None:
+    slow, fast = _call(graph, kind=SLOW), _call(graph)
+    waiting = _waiting(slow, fast)
+    assert waiting.take(slow=False) == (fast,)
+    assert waiting.take(slow=False) == ()
+    assert waiting.take() == (slow,)
+
+
 def test_as_many_go_along_as_there_is_room_for(graph: Graph) -> None:
     first, large, small, tiny = (_call(graph, rows=rows) for rows in (4, 6, 3, 1))
     waiting = _waiting(first, large, small, tiny, batch_rows=8)
