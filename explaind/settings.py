@@ -61,6 +61,12 @@ class Settings(BaseSettings):
         "itself, and 1 lets none share. Too small: a row costs up to twice as much; too large: a call of one row waits "
         "for the rows of its company, and on a CPU a row becomes no cheaper from some 64 on. A GPU bears more.",
     )
+    spread_rows: int = Field(
+        16,
+        ge=0,
+        description="Least rows of a piece where a large call is spread over idle cores; 0: never. Too small: waking a "
+        "thread costs more than it saves; too large: one request leaves cores idle.",
+    )
     queue_size: int = Field(
         64,
         ge=1,

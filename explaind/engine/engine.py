@@ -59,7 +59,7 @@ class Engine:
         self.metrics = metrics
         self._openers = available
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-        self._batcher = Batcher(settings.compute_slots, settings.batch_rows)
+        self._batcher = Batcher(settings.compute_slots, settings.batch_rows, settings.spread_rows)
         self._catalogue = Catalogue(settings.model_store, self._serve, self._show_models)
         self._shown: set[tuple[str, str, str]] = set()
         self._closed = threading.Event()
@@ -98,6 +98,7 @@ class Engine:
             self._monitor.join()
         for served in self._catalogue.all():
             served.pool.close()
+        self._batcher.spreading.close()
 
     # ---- requests ---------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from explaind.backends.call_context import current
 from explaind.engine.batching.call import Call, call_of
 from explaind.engine.batching.graph import Arrays, Graph, Outputs
+from explaind.engine.batching.spreading import Spreading
 from explaind.engine.batching.waiting import Waiting
 from explaind.errors import BackendUnavailable, DeadlineTooShort
 from explaind.requests import CostClass
@@ -21,19 +22,27 @@ class Batcher:
     """One for a process, since its bundles share the cores. Thread-safe.
 
     slots: calls computed at once, of which the slow class leaves one to the fast where there are several: a call of
-    a millisecond never waits for long ones. batch_rows: rows of several calls that are put together; see `Settings`.
+    a millisecond never waits for long ones. batch_rows: rows of several calls that are put together. spread_rows: least
+    rows of a piece of a call that idle slots share; 0: never. See `Settings`.
     """
 
-    def __init__(self, slots: int, batch_rows: int) -> None:
+    def __init__(self, slots: int, batch_rows: int, spread_rows: int = 0) -> None:
         self._lock = threading.Lock()
         self._free = slots
         self._free_to_slow = max(1, slots - 1)
+        self._left_to_fast = slots - self._free_to_slow
         self._waiting = Waiting(batch_rows)
+        self.spreading = Spreading(spread_rows, slots)
 
     @property
     def waiting(self) -> int:
         """Calls that wait for a slot now."""
         return self._waiting.count
+
+    @property
+    def idle(self) -> int:
+        """Calls that could compute now and leave nobody waiting; it may be another number the next moment."""
+        return self._free - self._left_to_fast
 
     def run(self, graph: Graph, arrays: Arrays) -> Outputs:
         """What `graph` makes of `arrays`, at once where a slot is free.

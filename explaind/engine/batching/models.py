@@ -84,14 +84,20 @@ def batched(models: BundleModels, batcher: Batcher, observe: Observe) -> BundleM
 
 
 def _shared(batcher: Batcher, graph: Graph) -> Run:
-    """A call of more rows than a backend computes at once gives way to others between its pieces."""
+    """A call of more rows than a backend computes at once gives way to others between its pieces; where cores idle, a
+    large one is spread over them."""
 
     def piece(*arrays: FloatArray) -> Outputs:
         return batcher.run(graph, arrays)
 
+    def chunks(*arrays: FloatArray) -> Outputs:
+        return tuple(in_chunks(piece, arrays))
+
     def run(*arrays: FloatArray) -> Outputs:
-        if arrays[0].shape[:1] > (CHUNK_ROWS,) and layout(arrays):
-            return tuple(in_chunks(piece, arrays))
-        return batcher.run(graph, arrays)
+        rows = len(arrays[0]) if arrays[0].ndim else 0
+        pieces = batcher.spreading.pieces(rows, batcher.idle)
+        if max(pieces - 1, rows - CHUNK_ROWS) <= 0 or not layout(arrays):
+            return batcher.run(graph, arrays)
+        return batcher.spreading.run(chunks, arrays, pieces) if pieces > 1 else chunks(*arrays)
 
     return run

@@ -214,3 +214,20 @@ def test_a_bundle_without_gradients_stays_without(models: BundleModels) -> None:
     assert shared.classifier_gradient is None
     assert (shared.backend, shared.device) == (models.backend, models.device)
     assert shared.morphing("morphing") is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_spread_over_idle_slots_are_the_same_rows(models: BundleModels, asks: dict[str, Ask], kind: str) -> None:
+    batcher, observed = Batcher(slots=3, batch_rows=64, spread_rows=16), []
+    spread = batched(models, batcher, lambda *counts: observed.append(counts))
+    for at in (slice(0, 31), slice(0, 32), slice(0, 99), slice(0, 300)):
+        for mine, theirs in zip(asks[kind](spread, at), asks[kind](models, at), strict=True):
+            np.testing.assert_allclose(mine, theirs, atol=PARITY)
+    assert sorted(rows for _, rows in observed) == sorted([31, 16, 16, 50, 49, 128, 22, 128, 22])
+    assert_all_free(batcher, 3)
+
+
+def test_a_large_call_of_unequal_arrays_is_refused_as_a_small_one(models: BundleModels, codes: FloatArray) -> None:
+    spread = batched(models, Batcher(slots=3, batch_rows=64, spread_rows=16), lambda *counts: None)
+    with pytest.raises(ShapeMismatch):
+        spread.morph_gradients["morphing"].logit_gradient(codes, np.zeros((299, 10), np.float32))
