@@ -15,6 +15,8 @@ Run = Callable[..., Outputs]
 
 
 class BatchedClassifier:
+    """Its calls share the batcher's slots, and a call of the backend with others."""
+
     def __init__(self, classifier: Classifier, share: Callable[[Compute], Run]) -> None:
         self._logits = share(lambda images: (classifier.logits(images),))
 
@@ -25,6 +27,8 @@ class BatchedClassifier:
 
 
 class BatchedClassifierGradient:
+    """As `BatchedClassifier`."""
+
     def __init__(self, gradient: ClassifierGradient, share: Callable[[Compute], Run]) -> None:
         self._gradient = share(gradient.probability_gradient)
 
@@ -35,6 +39,8 @@ class BatchedClassifierGradient:
 
 
 class BatchedAutoencoder:
+    """As `BatchedClassifier`; encoding and decoding are graphs of their own."""
+
     def __init__(self, autoencoder: Autoencoder, share: Callable[[Compute], Run]) -> None:
         self._encode = share(autoencoder.encode)
         self._decode = share(lambda codes: (autoencoder.decode(codes),))
@@ -51,6 +57,8 @@ class BatchedAutoencoder:
 
 
 class BatchedMorphGradient:
+    """As `BatchedClassifier`."""
+
     def __init__(self, gradient: MorphGradient, share: Callable[[Compute], Run]) -> None:
         self._gradient = share(gradient.logit_gradient)
 
