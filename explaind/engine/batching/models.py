@@ -98,14 +98,11 @@ def _shared(batcher: Batcher, graph: Graph) -> Run:
     def piece(*arrays: FloatArray) -> Outputs:
         return batcher.run(graph, arrays)
 
-    def chunks(*arrays: FloatArray) -> Outputs:
-        return tuple(in_chunks(piece, arrays))
-
     def run(*arrays: FloatArray) -> Outputs:
         rows = len(arrays[0]) if arrays[0].ndim else 0
-        pieces = batcher.spreading.pieces(rows, batcher.idle)
-        if max(pieces - 1, rows - CHUNK_ROWS) <= 0 or not layout(arrays):
+        hands = batcher.spreading.hands(rows, batcher.idle)
+        if max(hands - 1, rows - CHUNK_ROWS) <= 0 or not layout(arrays):
             return batcher.run(graph, arrays)
-        return batcher.spreading.run(chunks, arrays, pieces) if pieces > 1 else chunks(*arrays)
+        return batcher.spreading.run(piece, arrays, hands) if hands > 1 else tuple(in_chunks(piece, arrays))
 
     return run
