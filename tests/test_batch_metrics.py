@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition, parser
 from prometheus_client.parser import text_string_to_metric_families
 
 from explaind.batch_metrics import BatchSizes
@@ -36,6 +37,14 @@ def test_versions_of_a_model_share_a_series_and_prometheus_can_read_it() -> None
     assert families["explaind_batch_calls"].type == "histogram"
     counts = {s.labels["model"]: s.value for s in families["explaind_batch_rows"].samples if s.name.endswith("_count")}
     assert counts == {"a": 2, "b": 0}
+
+
+def test_openmetrics_can_be_read_too() -> None:
+    registry = CollectorRegistry()
+    BatchSizes(registry).observer("a")(2, 18)
+    text = exposition.generate_latest(registry).decode()
+    families = {each.name: each for each in parser.text_string_to_metric_families(text)}
+    assert families["explaind_batch_rows"].type == "histogram"
 
 
 def test_no_observation_is_lost_between_threads() -> None:

@@ -83,7 +83,8 @@ class Batcher:
         _wake(following)
 
     def _take_slot(self, graph: Graph, cost_class: CostClass) -> bool:
-        """Under the lock. Whether there was one for this class; then nobody who waits could have had it."""
+        """Under the lock. Whether there was one for this class; who waits had no use for it, but for the company of a
+        batch that failed, whose turn comes with the next slot."""
         if graph.closed:
             raise _closed()
         if not self._free or (cost_class is CostClass.SLOW and not self._free_to_slow):
