@@ -153,7 +153,8 @@ def _write_page(folder: Path, results: Mapping[str, Any]) -> None:
         f"telling anomalies. Here the faces bundle's VAE is trained with each term, {results['epochs']} epochs, all "
         "else alike (one run each, so small differences mean nothing), and scores "
         f"{first['inside_images']} held-out faces against {first['outside_images']} held-out non-faces. β is the "
-        "weight of the divergence, chosen so that it costs about alike. Our SSIM is of the valid region, so that "
+        "weight of the divergence, chosen beforehand so that it should cost about alike; the column KL says how far it "
+        "did, and a term whose codes hold more had it easier. Our SSIM is of the valid region, so that "
         "nothing holds the outermost pixels: trained with it, the black border is rebuilt badly, whatever the face."
     )
     header = ("term", "β", "active latents", "KL, nats", "MSE", "MSE of the face", "AP, losses", "AP, and latents")

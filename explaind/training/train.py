@@ -184,7 +184,7 @@ def _train_classifier(session: _Session, name: str, recipe: ClassifierRecipe) ->
     digest = _digest(session, name, recipe, table)
     if session.finished(name, digest):
         return
-    with deterministic(_seed(session.recipe, name), session.recipe.threads):
+    with deterministic(network_seed(session.recipe, name), session.recipe.threads):
         network, began = build(table.layers), time.monotonic()
         result = _fit(session, name, network, CrossEntropy(), recipe, digest)
         folded, folded_table = fold_classifier(network, table)
@@ -214,7 +214,7 @@ def _train_space(session: _Session, name: str, recipe: SpaceRecipe) -> None:
     if session.finished(name, digest):
         return
     objective = space_objective(recipe, len(session.splits.train))
-    with deterministic(_seed(session.recipe, name), session.recipe.threads):
+    with deterministic(network_seed(session.recipe, name), session.recipe.threads):
         network = Vae(build_encoder(table.trunk, table.features, table.latents), build(table.decoder))
         began = time.monotonic()
         result = _fit(session, name, network, objective, recipe, digest)
@@ -290,7 +290,7 @@ def reconstruction_agreement(classifier: nn.Module, space: SpaceNetworks, splits
     return float(torch.cat(alike).double().mean())
 
 
-def _seed(recipe: Recipe, name: str) -> int:
+def network_seed(recipe: Recipe, name: str) -> int:
     """Each network its own seed, so that changing one section leaves the other networks' weights as they are."""
     return int(digest_of([recipe.seed, name])[:8], 16)
 
