@@ -12,8 +12,9 @@ import grpc
 import numpy as np
 import pytest
 
-from explaind.backends.onnx import OnnxClassifierGradient
 from explaind.explanations.budget import Budget
+from explaind.explanations.mask_objective import MaskObjective, MaskState
+from explaind.explanations.types import DoubleArray
 from explaind.service.server import Server
 from explaind.settings import Settings
 from explaind.v1 import explanation_pb2, explanation_service_pb2, explanation_service_pb2_grpc
@@ -28,25 +29,26 @@ Until = Callable[..., Awaitable[None]]
 
 
 class Steps:
-    """Gradients that solvers have begun to ask for, and how many there were when each budget was cancelled."""
+    """Steps that solvers have finished, and how many there were when each budget was cancelled."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.begun = 0
+        self.done = 0
         self.at_cancellation: list[int] = []
         self._lock = threading.Lock()
-        gradient, cancel = OnnxClassifierGradient.probability_gradient, Budget.cancel
+        evaluate, cancel = MaskObjective.evaluate, Budget.cancel
 
-        def counted(models: OnnxClassifierGradient, *given: object) -> object:
+        def counted(objective: MaskObjective, mask: DoubleArray) -> MaskState:
+            state = evaluate(objective, mask)
             with self._lock:
-                self.begun += 1
-            return gradient(models, *given)  # type: ignore[arg-type]
+                self.done += 1
+            return state
 
         def noted(budget: Budget) -> None:
             cancel(budget)
             with self._lock:
-                self.at_cancellation.append(self.begun)
+                self.at_cancellation.append(self.done)
 
-        monkeypatch.setattr(OnnxClassifierGradient, "probability_gradient", counted)
+        monkeypatch.setattr(MaskObjective, "evaluate", counted)
         monkeypatch.setattr(Budget, "cancel", noted)
 
 
@@ -77,13 +79,12 @@ async def test_cancelling_callers_stop_the_solver_at_its_next_step(
         await until(lambda: server.serving, 60)
         steps = Steps(monkeypatch)
         calls = [stub.Explain(request()) for _ in range(CALLERS)]
-        await until(lambda: lane(server, "inflight_requests") == CALLERS and steps.begun > 10 * CALLERS, 60)
+        await until(lambda: lane(server, "inflight_requests") == CALLERS and steps.done > 10 * CALLERS, 60)
         for call in calls:
             call.cancel()
         await until(lambda: idle(server), 60)
         assert len(steps.at_cancellation) == CALLERS
-        # Between the last cancellation and the end, each solver may begin the step it was about to begin.
-        assert steps.begun <= steps.at_cancellation[-1] + CALLERS
+        assert steps.done <= steps.at_cancellation[-1] + CALLERS  # the step that each was in
     await server.stop(grace_seconds=1.0)
 
 
@@ -104,11 +105,11 @@ async def test_a_killed_process_leaves_no_work_behind(until: Until, monkeypatch:
     arguments = [server.address, request().SerializeToString().hex(), str(CALLERS)]
     caller = subprocess.Popen([sys.executable, "-c", VANISHING, *arguments])
     try:
-        await until(lambda: lane(server, "queue_depth") == CALLERS - 1 and steps.begun > 10, 60)
+        await until(lambda: lane(server, "queue_depth") == CALLERS - 1 and steps.done > 10, 60)
     finally:
         caller.kill()
         caller.wait()
     await until(lambda: idle(server), 60)
     assert len(steps.at_cancellation) == 1  # the others left the queue and never began
-    assert steps.begun <= steps.at_cancellation[-1] + 1
+    assert steps.done <= steps.at_cancellation[-1] + 1
     await server.stop(grace_seconds=1.0)

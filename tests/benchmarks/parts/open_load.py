@@ -144,6 +144,8 @@ def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
     broken = _row(asked, AT_70_BROKEN, turns, lambda turn: turn.broken)
     broken["broken_ends"] = dict(sum((turn.broken.broken_ends for turn in turns), Counter()))
     broken["p99_over_without"] = broken["p99_ms"] / calm["p99_ms"]
+    # A machine that stalls makes a daemon refuse some, broken ones or not.
+    broken["lost_beyond_without"] = max(broken["lost"] - calm["lost"], 0)
     over = _row(asked, AT_300, turns, lambda turn: turn.over)
     over["health_p99_ms"] = percentile([seconds for turn in turns for seconds in turn.health], 99)
     over["health_failures"] = sum(turn.health_failures for turn in turns)
