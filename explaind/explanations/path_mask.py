@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from explaind.explanations import mask_on_path, two_class
+from explaind.explanations import mask_on_path, path_mask_parameters, two_class
 from explaind.explanations.anomaly_score import rebuilt_p_values
 from explaind.explanations.budget import Budget
 from explaind.explanations.mask_on_path import MaskOnPath
@@ -50,7 +50,8 @@ def explain(
     if not (ends.found or ends.best_so_far or ends.flat):
         return _without_morph(path, ends)
     points = path.points(np.linspace(0.0, 1.0, parameters.step_count))
-    solved = mask_on_path.solve(models.classifier_gradient, path, points, ends.self_class, parameters, budget)
+    sparsity = path_mask_parameters.sparsity(parameters, reference)
+    solved = mask_on_path.solve(models, path, points, ends.self_class, parameters.solver, sparsity, budget)
     return _assemble(
         ends, points, solved, _other_p_value(models.autoencoder, anomaly, ends, points, budget), parameters
     )

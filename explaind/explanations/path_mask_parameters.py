@@ -6,9 +6,11 @@ import math
 
 from explaind.errors import ExplanationUnsupported, ParameterOutOfRange
 from explaind.explanations.prediction import top_two
-from explaind.explanations.types import PathMaskParameters, Prediction
+from explaind.explanations.types import MorphReference, PathMaskParameters, Prediction
 
 FIELD = "path_mask"
+SPARSITY = 1.0
+"""Where neither the caller nor the bundle names one."""
 
 
 def check(parameters: PathMaskParameters, class_count: int) -> None:
@@ -19,13 +21,19 @@ def check(parameters: PathMaskParameters, class_count: int) -> None:
         if index is not None:
             _between(name, index, 0, class_count - 1)
     _between("step_count", parameters.step_count, 2, 1000)
-    _between("sparsity", parameters.sparsity, 0.0, 1e6)
     _between("entropy_threshold", parameters.entropy_threshold, math.ulp(0.0), 1.0)
     _between("seed", parameters.seed, 0, 2**64 - 1)
+    if parameters.sparsity is not None:
+        _between("sparsity", parameters.sparsity, 0.0, 1e6)
     if parameters.likelihood_weight is not None:
         _between("likelihood_weight", parameters.likelihood_weight, 0.0, 1e6)
     if parameters.max_steps is not None:
         _between("max_steps", parameters.max_steps, 1, 20_000)
+
+
+def sparsity(parameters: PathMaskParameters, reference: MorphReference) -> float:
+    """α of the mask's objective: as asked, else as the bundle's recipe has it, else 1."""
+    return next(one for one in (parameters.sparsity, reference.sparsity, SPARSITY) if one is not None)
 
 
 def classes(parameters: PathMaskParameters, prediction: Prediction) -> tuple[int, int]:

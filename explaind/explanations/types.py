@@ -116,16 +116,16 @@ class AnomalyScoreParameters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathMaskParameters:
-    """self_class None: predicted; other_class None: runner-up. step_count 2–1000; sparsity ≥ 0;
-    likelihood_weight None: the recipe's (REFERENCE only); max_steps None: the solver's own, else 1–20,000;
-    entropy_threshold in (0, 1] bit."""
+    """self_class None: predicted; other_class None: runner-up. step_count 2–1000; sparsity
+    ≥ 0, None: the recipe's; likelihood_weight None: the recipe's (REFERENCE only); max_steps None: the solver's own,
+    else 1–20,000; entropy_threshold in (0, 1] bit."""
 
     self_class: int | None = None
     other_class: int | None = None
     solver: Solver = Solver.FAST
     interpolation: Interpolation = Interpolation.SLERP
     step_count: int = 100
-    sparsity: float = 1.0
+    sparsity: float | None = None
     likelihood_weight: float | None = None
     max_steps: int | None = None
     entropy_threshold: float = 0.01
@@ -228,10 +228,12 @@ class AnomalyReference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MorphReference:
-    """class_norms (K,): mean norm of sampled codes of each class. likelihood_weight: the source's α, REFERENCE only."""
+    """class_norms (K,): mean norm of sampled codes of each class. likelihood_weight: the source's α, REFERENCE only.
+    sparsity: of path masks where the caller names none; None: 1."""
 
     class_norms: DoubleArray
     likelihood_weight: float
+    sparsity: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,7 +49,7 @@ def picture_grid(
     size: of a picture's longer side, pixels; less where the rows would not fit into `width`, and the figure is no
     wider than they need. row_titles stand at the left, column_titles above. Captions wider than a picture are broken.
     """
-    layout = _Layout(rows, row_titles, size, width)
+    layout = _Layout(rows, row_titles, column_titles, size, width)
     canvas = Canvas(layout.height(column_titles), layout.width)
     y = _EDGE
     if column_titles:
@@ -70,7 +70,12 @@ class _Layout:
     """Where things stand, in pixels."""
 
     def __init__(
-        self, rows: Sequence[Sequence[Picture | None]], row_titles: Sequence[str], size: float, widest: int
+        self,
+        rows: Sequence[Sequence[Picture | None]],
+        row_titles: Sequence[str],
+        column_titles: Sequence[str],
+        size: float,
+        widest: int,
     ) -> None:
         self._rows = rows
         self._ruler = Canvas(10)
@@ -80,8 +85,8 @@ class _Layout:
         share = max((fitted(shape, 1, 1)[0] for shape in shapes), default=1.0)
         room = (widest - 2 * _EDGE - self.titles) / columns - _GAP
         self.size = min(size, room / share)
-        # A narrow picture's caption still needs room for a word or two.
-        self.cell = max(self.size * share, min(self._widest_word(), room))
+        # A narrow picture's caption still needs room for a word or two, and so does the title of its column.
+        self.cell = max(self.size * share, min(max(self._widest_word(), self._widest_title(column_titles)), room))
         self.width = int(2 * _EDGE + self.titles + columns * (self.cell + _GAP))
 
     def _title_width(self, titles: Sequence[str]) -> float:
@@ -91,6 +96,9 @@ class _Layout:
     def _widest_word(self) -> float:
         words = {word for row in self._rows for p in row if p is not None for word in p.caption.split()}
         return max((self._ruler.measure(word, _CAPTION) for word in words), default=0.0)
+
+    def _widest_title(self, titles: Sequence[str]) -> float:
+        return max((self._ruler.measure(word, _TITLE) for title in titles for word in title.split()), default=0.0)
 
     def middle(self, place: int) -> float:
         return _EDGE + self.titles + place * (self.cell + _GAP) + self.cell / 2

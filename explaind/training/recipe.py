@@ -75,10 +75,11 @@ class SpaceRecipe(FitRecipe):
     objective: `vae` reconstruction + KL; `beta` reconstruction + beta·KL; `capacity` reconstruction + beta·|KL − C|,
     C rising to `capacity` nats over `capacity_epochs` epochs; `beta_tc` reconstruction + KL + (beta − 1)·total
     correlation. Unset: `capacity` where there is one, else `beta`. reconstruction: see `reconstruction_terms`.
-    latents: of an architecture that leaves their number open; unset: the source's.
+    latents: of an architecture that leaves their number open; unset: the source's. likelihood_weight, sparsity: what
+    morphs and path masks take where a caller names none; unset, a mask's sparsity is 1.
     """
 
-    LATER = FitRecipe.LATER | {"objective", "reconstruction", "latents"}
+    LATER = FitRecipe.LATER | {"objective", "reconstruction", "latents", "sparsity"}
 
     roles: Annotated[tuple[Literal["morphing", "ranking"], ...], Field(min_length=1, strict=False)]
     objective: Literal["vae", "beta", "capacity", "beta_tc"] | None = None
@@ -88,6 +89,7 @@ class SpaceRecipe(FitRecipe):
     capacity: Annotated[float, Field(gt=0)] | None = None
     capacity_epochs: Positive = 1
     likelihood_weight: Annotated[float, Field(ge=0)] = 0.1
+    sparsity: Annotated[float, Field(ge=0, le=1e6)] | None = None
 
     @field_validator("architecture")
     @classmethod

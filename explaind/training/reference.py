@@ -65,6 +65,7 @@ def build_reference(recipe: Recipe, trained: Trained, splits: Splits, data: Path
             morph=MorphReference(
                 class_norms=_class_norms(recipe, spaces[home], images, classes),
                 likelihood_weight=recipe.spaces[home].likelihood_weight,
+                sparsity=recipe.spaces[home].sparsity,
             ),
         )
     reporter.note("finished")

@@ -303,7 +303,7 @@ def _digest(session: _Session, name: str, recipe: FitRecipe, table: ClassifierTa
             "seed": session.recipe.seed,
             "threads": session.recipe.threads,
             "images": session.data_digest,
-            "fit": recipe.model_dump(mode="json", exclude={"roles", "likelihood_weight"}),
+            "fit": recipe.model_dump(mode="json", exclude={"roles", "likelihood_weight", "sparsity"}),
             "table": table_json(table),
         }
     )

@@ -78,7 +78,7 @@ def _whole() -> Reference:
     return Reference(
         rankings={"ranking": _ranking(random, _forest()), "morphing": _ranking(random, None)},
         anomaly=AnomalyReference(mahalanobis=_fit(random), logistic=logistic, rebuilt=_fit(random)),
-        morph=MorphReference(class_norms=random.uniform(size=CLASSES), likelihood_weight=0.1),
+        morph=MorphReference(class_norms=random.uniform(size=CLASSES), likelihood_weight=0.1, sparsity=2.5),
     )
 
 
@@ -143,6 +143,14 @@ def test_a_missing_field_a_wrong_type_and_nan_are_refused(tmp_path: Path) -> Non
         reference.load(_resaved(path, morph__class_norms=np.zeros(CLASSES, np.float32)))
     with pytest.raises(BundleInvalid, match="morph/class_norms is not finite"):
         reference.load(_resaved(path, morph__class_norms=np.full(CLASSES, np.nan)))
+
+
+def test_statistics_from_before_recipes_could_set_a_sparsity_still_load(tmp_path: Path) -> None:
+    """The demo bundle's, for one."""
+    older = reference.load(_resaved(tmp_path / "reference.npz", morph__sparsity=None)).morph
+    assert older is not None
+    assert older.sparsity is None
+    assert older.likelihood_weight == 0.1
 
 
 def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate1d
 
-from explaind.explanations import mask_on_path, path_mask_reference_solver
+from explaind.explanations import mask_on_path, path_mask_parameters, path_mask_reference_solver
 from explaind.explanations.budget import Budget
 from explaind.explanations.mask_on_path import MaskOnPath
 from explaind.explanations.models import MorphingModels
 from explaind.explanations.path_attribution import PathGradient, integrate
 from explaind.explanations.types import Interpolation, Morph, PathMaskParameters, Solver
+from tests.explanations.morphing_models import REFERENCE as STATISTICS
 from tests.explanations.morphing_models import SIDE, AffineClassifier, ConstantClassifier, code_of, template_models
 from tests.explanations.paths import ends, objective_of, path_of, pixel_models
 
@@ -26,9 +27,8 @@ def _solve(
     models: MorphingModels, morph: Morph, parameters: PathMaskParameters = FAST, budget: Budget | None = None
 ) -> MaskOnPath:
     path, points = path_of(models, morph, parameters.interpolation, parameters.step_count)
-    return mask_on_path.solve(
-        models.classifier_gradient, path, points, morph.self_class, parameters, budget or Budget()
-    )
+    cost = path_mask_parameters.sparsity(parameters, STATISTICS)
+    return mask_on_path.solve(models, path, points, morph.self_class, parameters.solver, cost, budget or Budget())
 
 
 def _affine(channels: int = 1, size: int = 28) -> tuple[MorphingModels, np.ndarray, np.ndarray, np.ndarray]:

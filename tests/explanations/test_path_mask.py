@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,19 @@ def test_a_converged_mask_carries_its_certificates() -> None:
     assert 1 < result.entropy_mean_step < 100
     assert math.isnan(result.other_p_value)
     assert result.path is None
+
+
+def test_the_recipe_s_sparsity_holds_where_the_caller_names_none() -> None:
+    models, image = template_models(), image_of(0)
+    prediction = predict(models.classifier, image[None])[0]
+
+    def area(recipe: float | None, asked: float | None) -> float:
+        reference = replace(REFERENCE, sparsity=recipe)
+        mask = explain(models, reference, None, image, PathMaskParameters(sparsity=asked), prediction=prediction)
+        return float(mask.mask.mean())
+
+    assert area(8.0, None) == area(None, 8.0) < area(None, None) == area(None, 1.0)
+    assert area(8.0, 1.0) == area(None, 1.0)
 
 
 def test_images_are_the_paths_ends() -> None:

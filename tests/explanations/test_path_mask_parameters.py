@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from explaind.errors import ExplanationUnsupported, ParameterOutOfRange
-from explaind.explanations.path_mask_parameters import check, classes
+from explaind.explanations.path_mask_parameters import check, classes, sparsity
 from explaind.explanations.prediction import softmax
-from explaind.explanations.types import PathMaskParameters, Prediction
+from explaind.explanations.types import MorphReference, PathMaskParameters, Prediction
 
 BAD: list[tuple[str, Any]] = [
     ("self_class", -1),
@@ -55,6 +55,17 @@ def test_the_ends_of_each_range_are_allowed(name: str, value: float) -> None:
 def test_one_class_cannot_be_told_from_another() -> None:
     with pytest.raises(ExplanationUnsupported):
         check(PathMaskParameters(), 1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "recipe", "expected"),
+    [(None, None, 1.0), (None, 4.0, 4.0), (None, 0.0, 0.0), (2.0, 4.0, 2.0), (0.0, 4.0, 0.0), (1.0, 4.0, 1.0)],
+)
+def test_a_caller_s_sparsity_goes_before_the_recipe_s_and_that_before_one(
+    asked: float | None, recipe: float | None, expected: float
+) -> None:
+    reference = MorphReference(class_norms=np.ones(3), likelihood_weight=0.1, sparsity=recipe)
+    assert sparsity(PathMaskParameters(sparsity=asked), reference) == expected
 
 
 def _prediction(*logits: float) -> Prediction:

@@ -58,6 +58,14 @@ def test_no_text_leaves_the_sheet_or_touches_another() -> None:
         assert not any(one.overlaps(other) for other in boxes[place + 1 :])
 
 
+def test_titles_of_narrow_columns_keep_apart() -> None:
+    """A strip of small pedestrians is narrower than the numbers above it."""
+    figure = picture_grid([pictures(_noise((10, *PERSON)))], column_titles=["−3.0", "−2.3", *"12345678"], size=60)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    first, second = (text.get_window_extent(renderer) for text in figure.texts[:2])
+    assert first.x1 + 4 < second.x0
+
+
 def test_brighter_is_red_and_darker_is_blue() -> None:
     signed = np.zeros((32, 32), np.float32)
     signed[:8], signed[-8:] = 1, -1

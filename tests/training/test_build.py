@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from explaind.backends import onnx, probe
 from explaind.bundles import bundle as bundles
-from explaind.errors import ConfigurationError, RecipeInvalid
+from explaind.errors import ConfigurationError, ExplaindError, RecipeInvalid
 from explaind.training.build import build
 from explaind.training.recipe import load_recipe
 
@@ -75,6 +76,32 @@ def test_a_recipe_becomes_a_bundle_that_verifies_and_serves(built: Path) -> None
 def test_the_same_recipe_gives_the_same_digest(built: Path, data: Path, tmp_path: Path) -> None:
     again = _build(tmp_path, data)
     assert bundles.load(again).digest == bundles.load(built).digest
+
+
+def _contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("[spaces.codes]", "[spaces.codes]\nlearning_rate = 1.0\nbeta = 1e300"), "line .*diverged"),
+        (("[spaces.codes]", "[spaces.codes]\nlatent = 4"), "spaces.codes.latent"),
+        (("calibration = 100", "calibration = 100000"), "mnist"),
+    ],
+    ids=["diverging", "unknown key", "too few images"],
+)
+def test_what_fails_leaves_the_built_version_as_it_was(
+    built: Path, data: Path, tmp_path: Path, change: tuple[str, str], problem: str
+) -> None:
+    store = tmp_path / "bars"
+    shutil.copytree(built.parent, store)
+    (store / "recipe.toml").write_text(RECIPE.replace(*change))
+    before = _contents(store)
+    with pytest.raises(ExplaindError, match=problem):
+        build(store, data=data, runs=tmp_path / "runs")
+    assert _contents(store) == before
+    assert sorted(path.name for path in store.iterdir()) == sorted(path.name for path in built.parent.iterdir())
 
 
 def test_a_folder_without_a_recipe_is_named(tmp_path: Path, data: Path) -> None:

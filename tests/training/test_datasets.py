@@ -77,6 +77,14 @@ def test_floats_and_unequal_lengths_are_damaged(tmp_path: Path) -> None:
         load_images("mnist", tmp_path)
 
 
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_images_of_another_shape_are_damaged(name: str, tmp_path: Path) -> None:
+    images, labels = np.zeros((20, 32, 32), np.uint8), np.zeros(20, np.uint8)
+    np.savez(tmp_path / f"{name}.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    with pytest.raises(DataSetInvalid, match="is damaged: its images are"):
+        load_images(name, tmp_path)
+
+
 def _write_idx(path: Path, array: ByteArray) -> None:
     """The format of MNIST's own files: two zero bytes, the type (8: bytes), the rank, the big-endian sizes."""
     header = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)

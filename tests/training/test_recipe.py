@@ -46,6 +46,8 @@ def test_comments_and_order_leave_the_digest_alone(tmp_path: Path) -> None:
         ("beta = 3.0", 'beta = 3.0\nobjective = "beta_tc"', "spaces.ranking.capacity"),
         ("beta = 1.0", 'beta = 2.0\nobjective = "vae"', "spaces.morphing.beta"),
         ("beta = 1.0", 'beta = 1.0\nobjective = "capacity"', "spaces.morphing.objective"),
+        ("beta = 1.0", "beta = 1.0\nsparsity = -1.0", "spaces.morphing.sparsity"),
+        ("beta = 1.0", "beta = 1.0\nsparsity = nan", "spaces.morphing.sparsity"),
         ("beta = 1.0", "beta = 1.0\nlatents = 7", "spaces.morphing.architecture"),
         ('set = "mnist"', 'set = "nonfaces"', "data.set"),
         ("split_seed = 1", "split_seed = 1\nsample = 500", "data.sample"),

@@ -76,7 +76,7 @@ class Plan:
 
     epochs: Mapping[str, int]
     images: int | None = None
-    batch_size: int = 16
+    batch_size: int = 8
     learning_rate: float = 2e-3
 
     def recipe(self, model: Model) -> SpaceRecipe:
@@ -93,11 +93,10 @@ class Plan:
             patience=epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
-            precision="bfloat16",
         )
 
 
-FULL = Plan(epochs={"s": 30, "m": 16, "l": 6})
+FULL = Plan(epochs={"s": 16, "m": 6, "l": 3})
 QUICK = Plan(epochs={"s": 1, "m": 1, "l": 1}, images=32)
 
 

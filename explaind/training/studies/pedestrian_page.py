@@ -50,8 +50,8 @@ def _say(page: Page, results: Mapping[str, Any], plan: Plan) -> None:
         "[LR] compares seven VAEs of pedestrians, three widths and several β, and retrains its choice, M3, with "
         f"β·|KL − C|. Here the same networks at 128×64 are fitted to {first['images']} crops of one surveillance video "
         f"and measured on {first['unseen_images']} crops from other blocks of its frames. Each has one run, a fraction "
-        f"of the source's epochs ({epochs}: the wide ones cost most), batches of {plan.batch_size}, products in "
-        "bfloat16. **So few images of so few people support no claim about pedestrians**; what can be compared is how "
+        f"of the source's epochs ({epochs}: the wide ones cost most), batches of {plan.batch_size}. **So "
+        "few images of so few people support no claim about pedestrians**; what can be compared is how "
         "width and β change error and latents."
     )
     if plan != FULL:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,6 +31,8 @@ HARDEST = (
 )
 _COLUMNS = 3
 _SHOWN = 10
+_LINE = 40  # characters that fit above a histogram
+_LONG = 24  # a name so long leaves room for three in a legend's line
 
 
 def histograms(inside: Scored, outliers: tuple[Outliers, ...]) -> Figure:
@@ -43,7 +47,9 @@ def histograms(inside: Scored, outliers: tuple[Outliers, ...]) -> Figure:
         for scores, color in ((own.scores, SOFT), (outside, series(1))):
             axes.hist(scores, bins, weights=np.full(len(scores), 1 / len(scores)), color=color, alpha=0.7)
         axes.axvline(threshold, color=INK, lw=1)
-        axes.set(xscale="log", yticks=[], title=f"{each.kind.title}, AUROC {auroc(own.scores, outside):.3f}")
+        axes.set(
+            xscale="log", yticks=[], title=fill(f"{each.kind.title}, AUROC {auroc(own.scores, outside):.3f}", _LINE)
+        )
         axes.grid(visible=False)
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(LogLocator(numticks=6))
@@ -64,7 +70,8 @@ def rates(inside: Scored, outliers: tuple[Outliers, ...]) -> Figure:
         axes.set_title(title)
     # Under the panels: within them it would hide curves.
     lines, names = panels[0].get_legend_handles_labels()
-    figure.legend(lines, names, loc="outside lower center", ncols=5, frameon=False, fontsize=TEXT, labelcolor=INK)
+    columns = 3 if max(map(len, names), default=0) > _LONG else 5
+    figure.legend(lines, names, loc="outside lower center", ncols=columns, frameon=False, fontsize=TEXT, labelcolor=INK)
     _p_value_panel(panels[2], inside)
     return figure
 

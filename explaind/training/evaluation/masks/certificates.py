@@ -11,6 +11,7 @@ from explaind.explanations import mask_on_path, path_mask
 from explaind.explanations.budget import Budget
 from explaind.explanations.mask_on_path import MaskOnPath
 from explaind.explanations.morph_path import MorphPath
+from explaind.explanations.path_mask_parameters import sparsity
 from explaind.explanations.semantic_morphing import morph
 from explaind.explanations.types import PathMask, PathMaskOutcome, PathMaskParameters, Solver
 from explaind.training.evaluation.subject import Subject
@@ -79,13 +80,15 @@ def overlap(fast: MaskOnPath, slow: MaskOnPath) -> float:
 
 def _both(subject: Subject, index: int) -> tuple[MaskOnPath, MaskOnPath]:
     models, budget = subject.morphing_models(), Budget()
-    fast, slow = PathMaskParameters(), PathMaskParameters(solver=Solver.REFERENCE)
+    fast, reference = PathMaskParameters(), subject.morph_reference()
     prediction = subject.predictions[index]
-    ends = morph(models, subject.morph_reference(), subject.images[index], fast, prediction=prediction)
+    ends = morph(models, reference, subject.images[index], fast, prediction=prediction)
     path = MorphPath(models, ends, fast.interpolation, budget)
     points = path.points(np.linspace(0.0, 1.0, fast.step_count))
+    cost = sparsity(fast, reference)
     first, second = (
-        mask_on_path.solve(models.classifier_gradient, path, points, ends.self_class, p, budget) for p in (fast, slow)
+        mask_on_path.solve(models, path, points, ends.self_class, solver, cost, budget)
+        for solver in (Solver.FAST, Solver.REFERENCE)
     )
     return first, second
 

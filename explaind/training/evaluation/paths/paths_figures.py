@@ -57,16 +57,18 @@ def correlations(groups: Mapping[str, Sequence[Trace]], source: float) -> Figure
     figure, panels = chart(1180, 380, columns=2)
     kinds = (("‖∇ probability‖", "correlation"), ("‖∇ difference of logits‖", "logit_correlation"))
     for axes, (title, name) in zip(panels, kinds, strict=True):
+        least = -0.5
         for (group, traces), color in zip(groups.items(), (THEIRS, OURS), strict=True):
             values = np.array([getattr(t, name) for t in traces])
             known = values[np.isfinite(values)]
             if len(known):
+                least = min(least, float(known.min()) - 0.05)
                 axes.hist(
                     known, bins=_BINS, weights=np.full(len(known), 1 / len(known)),
                     color=color, alpha=0.6, label=f"{group} ({len(known)})",
                 )  # fmt: skip
         axes.axvline(source, color=SOFT, lw=1.5, ls="--", label=f"the source's {source:g}")
-        axes.set(xlim=(-0.5, 1), title=f"entropy and {title}", xlabel="correlation along a path")
+        axes.set(xlim=(max(least, -1.0), 1), title=f"entropy and {title}", xlabel="correlation along a path")
     panels[0].set_ylabel("share of paths")
     legend(panels[0], loc="upper left")
     return figure

@@ -34,7 +34,7 @@ def order_agreement(
     rows: Sequence[tuple[str, tuple[float, float, float]]], overall: Sequence[float | None], images: int
 ) -> Figure:
     """rows: (pair of methods, median and quartiles of Spearman's ρ over images); overall: ρ of the global rankings."""
-    figure, (axes,) = chart(900, 90 + 44 * len(rows))
+    figure, (axes,) = chart(900, 110 + 44 * len(rows))
     places = np.arange(len(rows))[::-1]
     for place, (_, (middle, low, high)), whole in zip(places, rows, overall, strict=True):
         axes.plot([low, high], [place, place], color=OURS, lw=5, solid_capstyle="round", alpha=0.45)
@@ -45,7 +45,7 @@ def order_agreement(
     axes.set(xlim=(-1.03, 1.03), ylim=(-0.6, len(rows) - 0.4))
     axes.set_yticks(places, [name for name, _ in rows])
     axes.set_xlabel(
-        f"Spearman's ρ between two rankings: median and quartiles of {images} images, and of the global ones"
+        f"Spearman's ρ between two rankings:\nmedian and quartiles of {images} images, and of the global ones"
     )
     axes.grid(visible=False)
     legend(axes, loc="lower left")
@@ -65,7 +65,7 @@ def fidelities(questions: Sequence[Question], names: Sequence[str]) -> Figure:
     legend(axes, loc="lower left", ncols=3, bbox_to_anchor=(0, 1.0))
     below.bar(places, [q.majority for q in ordered], color=CONTROL, width=0.62)
     below.axhline(NOT_EASY, color=SOFT, lw=1, ls=":")
-    below.set(ylim=(0.45, 1), ylabel="majority rate")
+    below.set(ylim=(0, 1), ylabel="majority rate")
     labels = [" or ".join(names[k] for k in q.classes) for q in ordered]
     below.set_xticks(places, labels, rotation=90 if len(ordered) > 8 else 0)
     for panel in (axes, below):

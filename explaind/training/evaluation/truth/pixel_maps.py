@@ -65,9 +65,9 @@ def path_masks(
     predictions: Sequence[Prediction],
     pairs: Sequence[Pair],
     *,
-    sparsity: float = 1.0,
+    sparsity: float | None = None,
 ) -> tuple[PathMask, ...]:
-    """By the FAST solver, as a service gives them; sparsity: what a pixel costs."""
+    """By the FAST solver, as a service gives them; sparsity: what a pixel costs; None: what it costs there."""
     asked = zip(images, predictions, pairs, strict=True)
     return tuple(
         path_mask.explain(

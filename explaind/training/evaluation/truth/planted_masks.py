@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from explaind.explanations.path_mask_parameters import sparsity
 from explaind.explanations.prediction import predict
-from explaind.explanations.types import BoolArray, DoubleArray, FloatArray, PathMaskOutcome
+from explaind.explanations.types import BoolArray, DoubleArray, FloatArray, PathMaskOutcome, PathMaskParameters
 from explaind.training.datasets import as_floats
 from explaind.training.datasets.planted import Scenes, changed_pixels, known_pixels, render
 from explaind.training.evaluation.subject import Subject
@@ -17,7 +18,7 @@ from explaind.training.evaluation.truth.pixel_maps import PATH_MASK, PixelMaps, 
 from explaind.training.evaluation.truth.white_box import WhiteBox
 
 BAR = 0.5
-SPARSITIES = (1.0, 4.0, 16.0)
+SPARSITIES = (1.0, 2.0, 4.0, 8.0, 16.0)
 FEW = 30
 BRIGHTNESS = "the image itself"
 """A trivial control: how bright each pixel is, whatever the classifier says."""
@@ -39,7 +40,8 @@ class MaskTruth:
     """images (N, C, H, W); known, changed (N, H, W); maps. overlap: IoU of the path mask, cut at one half as it is
     served, with the known pixels (N,), which is judged; overlap_changed: with the changed ones. methods: every map,
     and BRIGHTNESS, cut to as many pixels as are known. covered (N,): share of the known pixels in the served mask.
-    by_sparsity: its median IoU on the first scenes, by what a pixel costs. explained: share of images with a mask."""
+    sparsity: what a pixel of it costs. by_sparsity: its median IoU on the first scenes at other costs.
+    explained: share of images with a mask."""
 
     images: FloatArray
     known: BoolArray
@@ -49,6 +51,7 @@ class MaskTruth:
     overlap_changed: DoubleArray
     methods: Mapping[str, MapTruth]
     covered: DoubleArray
+    sparsity: float
     by_sparsity: Mapping[float, float]
     explained: float
 
@@ -70,15 +73,17 @@ def mask_truth(subject: Subject, box: WhiteBox, question: str, scenes: Scenes) -
             BRIGHTNESS: map_truth(images.sum(axis=1, dtype=np.float64), known, changed),
         },
         covered=covered,
-        by_sparsity={one: _sparser(subject, box, images[:FEW], known[:FEW], one) for one in SPARSITIES},
+        sparsity=sparsity(PathMaskParameters(), subject.morph_reference()),
+        by_sparsity={one: overlap_at(subject, box, images[:FEW], known[:FEW], one) for one in SPARSITIES},
         explained=float(np.mean([m.outcome is not PathMaskOutcome.NO_MORPH_FOUND for m in maps.masks])),
     )
 
 
-def _sparser(subject: Subject, box: WhiteBox, images: FloatArray, known: BoolArray, sparsity: float) -> float:
+def overlap_at(subject: Subject, box: WhiteBox, images: FloatArray, known: BoolArray, cost: float) -> float:
+    """Median IoU of the masks that are served at this sparsity with the known pixels (N, H, W)."""
     predictions = predict(box.morphing.classifier, images)
     pairs = [classes_of(prediction) for prediction in predictions]
-    masks = path_masks(box, subject.morph_reference(), images, predictions, pairs, sparsity=sparsity)
+    masks = path_masks(box, subject.morph_reference(), images, predictions, pairs, sparsity=cost)
     return float(np.median(iou(np.stack([mask.mask for mask in masks]) > 0.5, known)))
 
 
@@ -100,6 +105,7 @@ def figures(truth: MaskTruth) -> dict[str, object]:
         "area_median": float(np.median(truth.maps.binary().mean(axis=(1, 2)))),
         "known_area_median": float(np.median(truth.known.mean(axis=(1, 2)))),
         "covered_median": float(np.median(truth.covered)),
+        "sparsity": truth.sparsity,
         "iou_by_sparsity": {f"{one:g}": value for one, value in truth.by_sparsity.items()},
         "explained": truth.explained,
     }

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from explaind.explanations import path_mask_parameters
 from explaind.explanations.types import DoubleArray, RankingMethod
 from explaind.training.datasets.planted import FACTORS, QUESTIONS, Scenes, draw_scenes
 from explaind.training.evaluation.extent import Extent
@@ -138,10 +139,19 @@ def _width(truth: MaskTruth) -> str:
     sparser = ", ".join(f"{value:.2f} at {one:g}" for one, value in truth.by_sparsity.items())
     return (
         f"The served mask covers {np.median(truth.covered):.0%} of the known pixels in the median; it has {area:.0f} "
-        f"pixels, {known:.0f} are known. It is blurred, and at the default sparsity of 1 a pixel costs so little that "
-        "the blur's margin stays in. The attribution, which is the mask times the change, has no such margin: it is "
+        f"pixels, {known:.0f} are known. It is blurred, and the less a pixel costs the more of the blur's margin stays "
+        f"in: {_cost(truth)}. The attribution, which is the mask times the change, has no such margin: it is "
         f"the table's second row. Median IoU of the served masks of {min(planted_masks.FEW, len(truth.images))} scenes "
         f"by sparsity: {sparser}."
+    )
+
+
+def _cost(truth: MaskTruth) -> str:
+    if truth.sparsity == path_mask_parameters.SPARSITY:
+        return f"here it costs what it does by default, a sparsity of {truth.sparsity:g}"
+    return (
+        f"this bundle's recipe sets a sparsity of {truth.sparsity:g} instead of {path_mask_parameters.SPARSITY:g}, and "
+        "says how that was chosen"
     )
 
 
