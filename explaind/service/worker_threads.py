@@ -7,8 +7,8 @@ time. A lane hands out no more jobs than it has threads, so a job begins at once
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -41,11 +41,15 @@ class Outcome(Generic[Result]):
 
 
 class WorkerThreads:
-    """`count` threads, started as they are needed first, alive until `close`."""
+    """`count` threads, started as they are needed first, alive until `close`.
+
+    The one that has been idle shortest computes next: its core's caches still hold the networks.
+    """
 
     def __init__(self, count: int, *, name: str) -> None:
         self._count, self._name = count, name
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._jobs: deque[Callable[[], None] | None] = deque()
+        self._idle: list[_Sleeper] = []
         self._threads: list[threading.Thread] = []
         self._starting = threading.Lock()
 
@@ -53,14 +57,21 @@ class WorkerThreads:
         """Calls `done` in the thread that has computed `work`. A `done` that raises, as into a loop that is closed,
         harms no other job."""
         self._start()
-        self._jobs.put(lambda: done(Outcome.of(work)))
+        self._give(lambda: done(Outcome.of(work)))
 
     def close(self) -> None:
         """Returns when what has begun is done. Nothing may be run afterwards."""
         for _ in self._threads:
-            self._jobs.put(None)
+            self._give(None)
         for thread in self._threads:
             thread.join()
+
+    def _give(self, job: Callable[[], None] | None) -> None:
+        self._jobs.append(job)
+        try:
+            self._idle.pop().wake()
+        except IndexError:  # all are at work: the first to end takes it
+            return
 
     def _start(self) -> None:
         if len(self._threads) == self._count:
@@ -73,10 +84,45 @@ class WorkerThreads:
                 self._threads.append(thread)
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        sleeper = _Sleeper()
+        while (job := self._next(sleeper)) is not None:
             try:
                 job()
             except RuntimeError:  # the loop is closed: nobody waits any more
                 continue
             finally:
                 del job  # its answer may be large, and the next job may be long in coming
+
+    def _next(self, sleeper: _Sleeper) -> Callable[[], None] | None:
+        """None: the end. Lists and deques are safe by themselves; a thread that is listed as idle looks once more
+        before it sleeps, since a job may have come in between."""
+        while True:
+            try:
+                return self._jobs.popleft()
+            except IndexError:
+                self._idle.append(sleeper)
+            if self._jobs and self._taken_back(sleeper):
+                continue
+            sleeper.sleep()
+
+    def _taken_back(self, sleeper: _Sleeper) -> bool:
+        """Off the list of the idle; False where it is being woken already."""
+        try:
+            self._idle.remove(sleeper)
+        except ValueError:
+            return False
+        return True
+
+
+class _Sleeper:
+    """Each `wake` ends one `sleep`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def sleep(self) -> None:
+        self._lock.acquire()
+
+    def wake(self) -> None:
+        self._lock.release()

@@ -80,3 +80,36 @@ def test_closing_waits_for_what_has_begun() -> None:
     go_on.set()
     closing.join(20)
     assert done == [True]
+
+
+def test_the_thread_that_was_idle_shortest_computes_next() -> None:
+    """Its core's caches are warm: one caller after another is served by one thread."""
+    threads = WorkerThreads(4, name="test")
+
+    async def ask() -> set[object]:
+        return {await _computed(threads, threading.get_ident) for _ in range(40)}
+
+    asyncio.run(ask())
+    # A thread that has told its outcome may not be idle yet when the next job comes; two then take turns.
+    assert len(asyncio.run(ask())) <= 2
+    threads.close()
+
+
+def test_no_job_is_lost_however_they_come() -> None:
+    threads, done, ended = WorkerThreads(3, name="test"), [], threading.Event()
+
+    def tell(outcome: Outcome[int]) -> None:
+        done.append(outcome.result)
+        if len(done) == 3000:
+            ended.set()
+
+    def send(first: int) -> None:
+        for number in range(first, first + 1000):
+            threads.run(lambda number=number: number, tell)  # type: ignore[misc]
+
+    senders = [threading.Thread(target=send, args=(1000 * place,)) for place in range(3)]
+    for sender in senders:
+        sender.start()
+    assert ended.wait(60)
+    assert sorted(done) == list(range(3000))  # type: ignore[type-var]
+    threads.close()
