@@ -7,8 +7,8 @@ import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.benchmarks.parts import cold_start, open_load, sources
-from tests.benchmarks.parts.side_by_side import ALONE, AT_ONCE, BARE, ECHO, GRPC, IN_PROCESS, ONE_WORKER, PEER
+from tests.benchmarks.parts import cold_start, front, open_load, sources
+from tests.benchmarks.parts.side_by_side import ALONE, AT_ONCE, BARE, ONE_WORKER, PEER
 from tests.benchmarks.results import Part, Results, Row
 from tests.benchmarks.subjects.asked import ALL, BOTH, MASK, SCORED
 
@@ -72,12 +72,6 @@ def _explanation(name: str, how: str) -> Measured:
     return _median("explanations", name, how)
 
 
-def _hop(results: Results) -> float:
-    """What gRPC adds to ranking and anomaly, in echoes of the same bytes."""
-    added = _explanation(BOTH, GRPC)(results) - _explanation(BOTH, IN_PROCESS)(results)
-    return added / _explanation(BOTH, ECHO)(results)
-
-
 def _idle(results: Results) -> float:
     """Median at one caller, over that of the older tree."""
     median = _over(_median("concurrency", MASK, "1 at once"), _median("concurrency", MASK, BEFORE))
@@ -111,7 +105,8 @@ BARS = (
     Bar("all three against the bare session calls in them", "≤", 1.5, "×",
         _over(_explanation(ALL, ALONE), _explanation(ALL, BARE)),
         _over(_cpu("explanations", ALL, ALONE), _cpu("explanations", ALL, BARE))),
-    Bar("what gRPC adds to ranking + anomaly, in echoes of the same bytes", "≤", 2.5, "×", _hop),
+    Bar("what gRPC adds to ranking + anomaly, in echoes of the same bytes", "≤", 2.5, "×",
+        _figure(front.NAME, BOTH, "", "echoes")),
     Bar("path mask over gRPC against TorchServe's attribution", "≤", 1.5, "×",
         _over(_median("peers", MASK, ONE_WORKER), _PEER_ONE), _over(_cpu("peers", MASK, ONE_WORKER), _PEER_CPU)),
     Bar("all three over gRPC against TorchServe's attribution", "≤", 2.5, "×",

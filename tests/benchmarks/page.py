@@ -20,6 +20,7 @@ JSON, REPORT = "benchmark.json", "benchmark.md"
 ORDER = (
     "bars",
     "explanations",
+    "front",
     "stages",
     "backends",
     "batches",

@@ -29,7 +29,7 @@ def explaining(
         for size in batches:
             calls[f"score {size}"] = _unary(stub.ScoreAnomalies, [what.batch_message(what.digits(size))], size)
         calls[CLIENT + what.PREDICTION] = _by_client(client)
-        yield Stage(calls, facts=_sizes(stub), pids=lambda: (pid,))
+        yield Stage(calls, facts=sizes(stub), pids=lambda: (pid,))
 
 
 def _unary(method: Callable[..., object], messages: Sequence[object], items: int) -> Call:
@@ -50,7 +50,7 @@ def _by_client(client: Client) -> Call:
     return call
 
 
-def _sizes(stub: ExplanationServiceStub) -> dict[str, tuple[int, int]]:
+def sizes(stub: ExplanationServiceStub) -> dict[str, tuple[int, int]]:
     """Bytes of a request and of its answer, by what is asked."""
     image = what.digits(1)[0]
     messages = {name: what.message(name, image) for name in what.ASKED}
