@@ -31,7 +31,7 @@ class Effort:
     quiet: bool = field(default=False)
 
     def quick(self) -> Effort:
-        """A look, not a measurement: every part, in about three minutes."""
+        """A look, not a measurement: every part, in some minutes."""
         return replace(
             self,
             turns=2,

@@ -35,13 +35,12 @@ def results() -> Results:
         rows=[
             row("all three", "in process, one thread", median_ms=30.0),
             row("all three", "bare sessions", median_ms=24.0),
-            row("ranking + anomaly", "in process", median_ms=5.0),
-            row("ranking + anomaly", "gRPC", median_ms=8.0),
             row("ranking + anomaly", "gRPC echo", median_ms=1.0, p99_ms=math.nan),
         ],
         notes=("A note.",),
     )
-    return Results(MACHINE, {"explanations": explanations})
+    front = Part(name="front", title="Title", rows=[row("ranking + anomaly", "", besides_ms=3.0, echoes=3.0)])
+    return Results(MACHINE, {"explanations": explanations, "front": front})
 
 
 def test_what_is_written_is_read(results: Results, tmp_path: Path) -> None:

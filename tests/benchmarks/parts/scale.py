@@ -25,6 +25,7 @@ USUAL_SIDE, USUAL_LATENTS, RANKED = 28, 100, 12
 NAMES = (RANKING, ANOMALY, MASK)
 Shape = tuple[int, int]
 """Side and latents of a bundle."""
+AXES = {"image size": "side, pixels", "latents": "latents of the morphing space", "path steps": "steps of the path"}
 UNTRAINED = "Bundles of random weights, one thread, in process: their explanations mean nothing, only their time does."
 
 
@@ -49,8 +50,8 @@ def measure(effort: Effort) -> list[Part]:
     sides = {_name(shape): shape[0] for shape in shapes if shape[1] == USUAL_LATENTS}
     latents = {_name(shape): shape[1] for shape in shapes if shape[0] == USUAL_SIDE}
     parts = [
-        _part("image size", "Time against the side of an image, pixels", "side", found, sides, outcomes),
-        _part("latents", "Time against the morphing space's latents", "latents", found, latents, outcomes),
+        _part("image size", "Time against the side of an image, random weights", "side", found, sides, outcomes),
+        _part("latents", "Time against latents, random weights", "latents", found, latents, outcomes),
         _steps(found, steps.calls),
     ]
     for part, column in zip(parts, ("side", "latents", "steps"), strict=True):
@@ -122,8 +123,10 @@ def _draw(part: Part, column: str, folder: Path) -> None:
         place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "right"}
         axes.annotate(f"{medians[-1]:.3g} ms", (sizes[-1], medians[-1]), **place)
     ticks = sorted({row[column] for row in part.rows})
-    axes.set(xscale="log", yscale="log", xlabel=part.name, ylabel="median, ms", title=part.title)
+    axes.set(xscale="log", yscale="log", xlabel=AXES[part.name], ylabel="median, ms", title=part.title)
     axes.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.minorticks_off()
+    axes.margins(y=0.15)
     legend(axes, loc="upper left")
     figure.savefig(folder / f"{part.name.replace(' ', '_')}.png", metadata={"Software": None})
