@@ -22,7 +22,8 @@ MIXTURE = {PREDICTION: 74, BOTH: 20, MASK: 4, ALL: 2}
 """Requests in a hundred."""
 BROKEN_EVERY = 50
 CALLERS = 8
-IN_FLIGHT = (8, 32, 64)
+IN_FLIGHT = (1, 8, 32, 64)
+LEAST_CALLS = 20
 EVERY_SECONDS = 0.5
 MOST_SECONDS = 1800.0
 WARM_SHARE = 0.25
@@ -56,7 +57,7 @@ class MemoryWatch:
 def measure(effort: Effort) -> list[Part]:
     with Daemon.running(model_store=effort.store, **PATIENT) as daemon:
         fresh = daemon.resident_mib()
-        in_flight = [_in_flight(daemon, callers) for callers in IN_FLIGHT]
+        in_flight = _in_flight(daemon)
         effort.told(f"soak: {effort.soak_requests} requests")
         soak = _soak(daemon, effort.soak_requests)
     rows: list[Row] = [
@@ -74,28 +75,36 @@ def measure(effort: Effort) -> list[Part]:
                 f"Soak: {', '.join(f'{share} % {name}' for name, share in MIXTURE.items())}, and one in {BROKEN_EVERY} "
                 f"broken, by {CALLERS} callers. The slope is a straight line through resident memory against requests, "
                 f"the first {WARM_SHARE:.0%} left out.",
-                "KiB per request: peak above the memory just before, over the requests in flight.",
+                "KiB per request: the peak above that of one in flight, over those that are in flight more.",
             ),
         )
     ]
 
 
-def _in_flight(daemon: Daemon, callers: int) -> Row:
-    """Memory that path masks in flight take, over what the daemon has without them."""
+def _in_flight(daemon: Daemon) -> list[Row]:
+    """Memory that explanations in flight take, beyond what one alone takes: more and more of them, for memory that was
+    taken once is seldom given back."""
+    rows = [_at_once(daemon, callers) for callers in IN_FLIGHT]
+    for row in rows[1:]:
+        more = row["callers"] - rows[0]["callers"]
+        row["kib_per_request"] = (row["peak_mib"] - rows[0]["peak_mib"]) * 1024 / more
+    return rows
+
+
+def _at_once(daemon: Daemon, callers: int) -> Row:
     pids = (daemon.pid,)
-    before = daemon.resident_mib()
     processes.reset_peak(pids)
     request = message(ALL, digits(1)[0]).SerializeToString().hex()
-    outcome = generate(Load(daemon.address, request, 60, concurrency=callers, timeout=120, most=2 * callers))
+    count = max(2 * callers, LEAST_CALLS)
+    outcome = generate(Load(daemon.address, request, 600, concurrency=callers, timeout=120, most=count))
     assert set(outcome.ends) == {"OK"}, dict(outcome.ends)
-    peak = processes.peak_mib(pids)
     return {
         "what": f"{callers} in flight",
         "how": "all three",
+        "callers": callers,
         "resident_mib": daemon.resident_mib(),
-        "peak_mib": peak,
-        "kib_per_request": max(peak - before, 0.0) * 1024 / callers,
-        "requests": 2 * callers,
+        "peak_mib": processes.peak_mib(pids),
+        "requests": count,
     }
 
 
