@@ -96,7 +96,7 @@ class Plan:
         )
 
 
-FULL = Plan(epochs={"s": 16, "m": 6, "l": 3})
+FULL = Plan(epochs={"s": 8, "m": 4, "l": 2})
 QUICK = Plan(epochs={"s": 1, "m": 1, "l": 1}, images=32)
 
 
