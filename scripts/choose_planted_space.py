@@ -1,4 +1,4 @@
-"""Which objective separates the planted factors best: the choice behind planted_shape's ranking space.
+"""Which objective separates the planted factors: what was tried for planted_shape's ranking space.
 
     python scripts/choose_planted_space.py
 
@@ -34,6 +34,7 @@ from explaind.training.trained import fold_autoencoder
 _LARGE = {"batch_size": 128, "learning_rate": 2e-3, "epochs": 60, "patience": 60}
 _SMALL = {"batch_size": 32, "learning_rate": 1e-3, "epochs": 40, "patience": 40}
 CANDIDATES: Mapping[str, Mapping[str, object]] = {
+    "served": {},
     "beta 4": {"objective": "beta", "beta": 4.0, **_LARGE},
     "beta_tc 4": {"objective": "beta_tc", "beta": 4.0, **_LARGE},
     "beta_tc 8": {"objective": "beta_tc", "beta": 8.0, **_LARGE},

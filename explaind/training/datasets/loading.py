@@ -15,7 +15,7 @@ from explaind.training.datasets.image_set import ImageSet, Splits, divide
 from explaind.training.datasets.letters import letters_parts
 from explaind.training.datasets.pedestrians import pedestrians_parts
 from explaind.training.datasets.planted import QUESTIONS, planted_parts
-from explaind.training.datasets.sprites import sprites_parts
+from explaind.training.datasets.sprites import mixed, sprites_parts
 from explaind.training.datasets.standard import STANDARD, load_standard
 
 
@@ -32,6 +32,8 @@ def load_splits(recipe: DataRecipe, folder: Path, *, download: bool = False) -> 
         )
     fitting, validation = divide(train, recipe.validation, recipe.split_seed, recipe.set)
     evaluation, calibration = divide(test, recipe.calibration, recipe.split_seed + 1, recipe.set)
+    if recipe.set == "dsprites":
+        evaluation = evaluation.take(mixed(len(evaluation), recipe.split_seed))
     return Splits(_some(fitting, recipe), validation, calibration, evaluation)
 
 

@@ -51,6 +51,12 @@ def sprites_parts(folder: Path, count: int | None, seed: int) -> tuple[ImageSet,
     return part(ImageSet(sprites.images, sprites.factors[:, 0]), TEST_SHARE, seed, "dsprites")
 
 
+def mixed(count: int, seed: int) -> LabelArray:
+    """Order of `count` evaluation images. The archive goes shape by shape, so that the first hundred of them, which is
+    all that a section may look at, would be squares."""
+    return np.random.default_rng((seed, count)).permutation(count)
+
+
 def factors_of_test_set(folder: Path, count: int | None, seed: int) -> LabelArray:
     """(M, 5): the factors of the test set of `sprites_parts` with the same arguments, row by row; reads no images.
 

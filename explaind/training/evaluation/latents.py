@@ -94,7 +94,7 @@ def _write_traversals(subject: Subject, name: str, reference: RankingReference, 
         return
     names = subject.latent_names(name)
     images = traversals(subject.models.autoencoders[name], shown, len(reference.used))
-    titles = [names[d] if names[d] == f"z{d}" else f"{names[d]} (z{d})" for d in shown]
+    titles = [names[d] if names[d].endswith((f"z{d}", f"(z{d})")) else f"{names[d]} (z{d})" for d in shown]
     more = int(reference.used.sum()) - len(shown)
     page.figure(
         f"latents_{name}",

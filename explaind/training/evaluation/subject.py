@@ -80,14 +80,19 @@ class Subject:
         )
 
     def latent_names(self, space: str) -> tuple[str, ...]:
-        """A name for every latent of a space: from labels.toml where it describes this very encoder, else `z17`."""
+        """A name for every latent of a space: from labels.toml where it describes this very encoder, else `z17`.
+        Latents that share a label are told apart, as `x (z6)`."""
         described = self.manifest.space_named(space)
         if described is None:
             raise BundleInvalid(f"{self.folder} has no space {space}.")
         named = labels.parse_labels(self.folder.parent / labels.FILE_NAME).get(space)
         fits = named is not None and not labels.misfit(named, described.latent_count, described.encoder_digest)
         factors = labels.factors_of(described.latent_count, named if fits else None)
-        return tuple(label for _, label in sorted((d, factor.label) for factor in factors for d in factor.dimensions))
+        named_of = {d: factor.label for factor in factors for d in factor.dimensions}
+        labels_used = list(named_of.values())
+        return tuple(
+            f"{label} (z{d})" if labels_used.count(label) > 1 else label for d, label in sorted(named_of.items())
+        )
 
     def morph_reference(self) -> MorphReference:
         if self.reference.morph is None:

@@ -10,7 +10,7 @@ import pytest
 from explaind.explanations.types import FloatArray
 from explaind.training.evaluation import latents
 from explaind.training.evaluation.page import Page
-from explaind.training.evaluation.subject import Subject
+from explaind.training.evaluation.subject import Subject, open_subject
 from tests.training.evaluation.conftest import SMALL
 
 
@@ -47,6 +47,16 @@ def test_a_traversal_moves_one_latent_and_no_other(digits_subject: Subject) -> N
     # The latent named «width» is narrow at one end and wide at the other.
     widths = [np.ptp(np.flatnonzero(image[0].max(axis=0) > 0.5)) for image in (images[0, 0], images[0, -1])]
     assert widths[1] >= 2 * widths[0]
+
+
+def test_latents_that_share_a_label_are_told_apart(digits_bundle: Path, digits_data: Path) -> None:
+    path = digits_bundle / "labels.toml"
+    text = path.read_text(encoding="utf-8")
+    assert "dimensions = [1]" in text and "dimensions = [3]" not in text
+    path.write_text(text.replace("dimensions = [1]", "dimensions = [1, 3]"), encoding="utf-8")
+    names = open_subject(digits_bundle, digits_data).latent_names("ranking")
+    assert names[1] == "width (z1)" and names[3] == "width (z3)" and names[0] == "open top"
+    assert len(set(names)) == len(names)
 
 
 def test_the_section_names_latents_and_draws_every_space(digits_subject: Subject, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from explaind.errors import DataSetInvalid
 from explaind.training.data_recipe import DataRecipe
 from explaind.training.datasets.image_set import ImageSet, divide
-from explaind.training.datasets.sprites import FACTORS, factors_of_test_set
+from explaind.training.datasets.sprites import FACTORS, factors_of_test_set, mixed
 from explaind.training.evaluation.disentanglement.information import Factors
 
 KNOWN = {"dsprites": FACTORS}
@@ -32,5 +32,5 @@ def evaluation_factors(recipe: DataRecipe, data: Path) -> Factors:
     factors = factors_of_test_set(data, recipe.sample, recipe.split_seed)
     places = ImageSet(np.zeros((len(factors), 0), np.uint8), np.arange(len(factors)))
     evaluation, _ = divide(places, recipe.calibration, recipe.split_seed + 1, recipe.set)
-    chosen: Factors = factors[evaluation.labels]
+    chosen: Factors = factors[evaluation.labels[mixed(len(evaluation), recipe.split_seed)]]
     return chosen

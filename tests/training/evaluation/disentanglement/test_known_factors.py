@@ -37,6 +37,14 @@ def test_factors_belong_to_the_evaluation_images_row_by_row(folder: Path) -> Non
     assert np.array_equal(factors[:, 0], evaluation.labels)
 
 
+def test_a_part_of_the_evaluation_images_has_all_shapes(folder: Path) -> None:
+    """The archive goes shape by shape; a section that looks at the first images must not see squares alone."""
+    labels = load_splits(RECIPE, folder).evaluation.labels
+    assert set(labels[: len(labels) // 2].tolist()) == {0, 1, 2}
+    again = load_splits(RECIPE, folder).evaluation.labels
+    assert np.array_equal(labels, again)
+
+
 def test_only_known_factors_have_names() -> None:
     assert factor_names("dsprites") == ("shape", "scale", "orientation", "x", "y")
     with pytest.raises(DataSetInvalid, match=r"factors of mnist are not known; choose among dsprites"):
