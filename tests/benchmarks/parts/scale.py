@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from explaind.errors import ParityFailed
 from explaind.figures.charts import chart, legend
 from explaind.figures.palette import series
 from tests.benchmarks.effort import Effort
@@ -35,7 +36,7 @@ def measure(effort: Effort) -> list[Part]:
         shapes = [shape for shape in shapes if max(shape) < max(SIDES)]
     with TemporaryDirectory() as folder, ExitStack() as stack:
         effort.told(f"building {len(shapes)} bundles of random weights")
-        _build(Path(folder), shapes)
+        shapes = _built(Path(folder), shapes, effort)
         workers = {shape: stack.enter_context(_untrained(folder, shape)) for shape in shapes}
         steps = stack.enter_context(
             Worker("tests.benchmarks.subjects.sizes:stepping", store=str(effort.store), counts=STEPS)
@@ -59,20 +60,29 @@ def measure(effort: Effort) -> list[Part]:
     return parts
 
 
-def _build(store: Path, shapes: Sequence[Shape]) -> None:
-    """Two at a time: nothing is measured yet."""
-    options = [(store, _name(shape), shape) for shape in shapes]
+def _built(store: Path, shapes: Sequence[Shape], effort: Effort) -> list[Shape]:
+    """Those that could be built, two at a time: nothing is measured yet. Random weights may lie on more kinks than the
+    export's parity gate forgives."""
     pool = get_context("spawn").Pool(2)
     try:
-        pool.starmap(_write, options, chunksize=1)
+        failures = pool.starmap(_write, [(store, shape) for shape in shapes], chunksize=1)
     finally:  # ended, not terminated: what they imported has semaphores to give back
         pool.close()
         pool.join()
+    for shape, failure in zip(shapes, failures, strict=True):
+        if failure:
+            effort.told(f"{_name(shape)} was not built: {failure}")
+    return [shape for shape, failure in zip(shapes, failures, strict=True) if not failure]
 
 
-def _write(store: Path, name: str, shape: Shape) -> None:
-    # A store of its own, so that an engine opens one bundle.
-    untrained_sizes.write(store / name, name, side=shape[0], latents=shape[1], ranked=RANKED)
+def _write(store: Path, shape: Shape) -> str:
+    """What went wrong; nothing where it went well."""
+    name = _name(shape)
+    try:  # a store of its own, so that an engine opens one bundle
+        untrained_sizes.write(store / name, name, side=shape[0], latents=shape[1], ranked=RANKED)
+    except ParityFailed as error:
+        return str(error)
+    return ""
 
 
 def _name(shape: Shape) -> str:
