@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -26,8 +27,12 @@ class Blur:
         return np.asarray(self._rows.T @ image @ self._columns)
 
 
+@functools.lru_cache(maxsize=64)
 def _band(size: int, sigma: float) -> DoubleArray:
+    """Read-only: every image of one size has the same."""
     radius = math.ceil(2.5 * sigma)
     offsets = np.arange(size)[:, None] - np.arange(size)
     total = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2).sum()
-    return np.where(np.abs(offsets) <= radius, np.exp(-0.5 * (offsets / sigma) ** 2) / total, 0.0)
+    band = np.where(np.abs(offsets) <= radius, np.exp(-0.5 * (offsets / sigma) ** 2) / total, 0.0)
+    band.flags.writeable = False
+    return band

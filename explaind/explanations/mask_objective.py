@@ -99,7 +99,7 @@ class MaskObjective:
     def _sloped(self, applied: FloatArray) -> tuple[DoubleArray, float]:
         """Σ ∇p_s ⊙ step over channels (H, W), and Σ of the gains, over the steps whose gradient is asked for."""
         slopes, probabilities = self._gradient(self._masked(self._sloping, applied))
-        rise = np.einsum("nchw,nchw->hw", slopes, self._steps[self._sloping], dtype=np.float64)
+        rise = (slopes * self._steps[self._sloping]).sum(axis=(0, 1), dtype=np.float64)
         return rise, float((probabilities[:, self._self_class] - self._before[self._sloping]).sum())
 
     def _gained(self, applied: FloatArray) -> float:

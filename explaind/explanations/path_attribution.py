@@ -6,11 +6,10 @@ differs most from the change of p_s across it, the segment is halved; the gap is
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import ClassifierGradient
@@ -21,6 +20,8 @@ TOLERANCE = 0.01
 FIRST_SEGMENTS = 24
 MOST_SEGMENTS = 400  # bounds the work where p_s jumps; the gap is then returned as it is
 _HALVED_A_ROUND = 8
+
+Rows = slice | NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +34,51 @@ class PathAttribution:
 
 
 @dataclass(frozen=True, slots=True)
-class _Node:
-    position: float
-    image: FloatArray
-    probability: float
+class _Nodes:
+    """Points of the path: positions (n,) in [0, 1]; images (n, C, H, W); probabilities (n,): p_s there."""
+
+    positions: DoubleArray
+    images: FloatArray
+    probabilities: DoubleArray
+
+    def __getitem__(self, rows: Rows) -> _Nodes:
+        return _Nodes(self.positions[rows], self.images[rows], self.probabilities[rows])
+
+    def with_more(self, others: _Nodes) -> _Nodes:
+        return _Nodes(
+            np.concatenate([self.positions, others.positions]),
+            np.concatenate([self.images, others.images]),
+            np.concatenate([self.probabilities, others.probabilities]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
-    """part (C, H, W): ∇p_s(middle) ⊙ (end − start); error: Σ part − Δp_s."""
+class _Segments:
+    """n of them. parts (n, C, H, W): ∇p_s(middle) ⊙ (end − start); errors (n,): Σ part − Δp_s."""
 
-    start: _Node
-    end: _Node
-    part: DoubleArray
-    error: float
+    starts: _Nodes
+    ends: _Nodes
+    parts: FloatArray
+    errors: DoubleArray
+
+    def __len__(self) -> int:
+        return len(self.errors)
+
+    def __getitem__(self, rows: Rows) -> _Segments:
+        return _Segments(self.starts[rows], self.ends[rows], self.parts[rows], self.errors[rows])
+
+    def with_more(self, others: _Segments) -> _Segments:
+        return _Segments(
+            self.starts.with_more(others.starts),
+            self.ends.with_more(others.ends),
+            np.concatenate([self.parts, others.parts]),
+            np.concatenate([self.errors, others.errors]),
+        )
+
+    @property
+    def gap(self) -> float:
+        """The differences of p_s add up to T, so the errors add up to ΣA − T."""
+        return abs(float(self.errors.sum()))
 
 
 class PathGradient:
@@ -72,50 +104,35 @@ def integrate(
 
     Halves segments until the gap is at most 0.01, 400 segments are reached or the deadline is near.
     """
-    segments = _measure(gradient, _first_nodes(points, self_class))
-    while _gap(segments) > TOLERANCE and len(segments) < MOST_SEGMENTS and not budget.nearly_spent():
+    nodes = _nodes(points, self_class)[_first_nodes(len(points.images))]
+    segments = _measure(gradient, nodes[:-1], nodes[1:])
+    while segments.gap > TOLERANCE and len(segments) < MOST_SEGMENTS and not budget.nearly_spent():
         segments = _halve(gradient, path, segments, self_class)
-    values = np.sum([segment.part for segment in segments], axis=0)
-    return PathAttribution(values=values, gap=_gap(segments), segments=len(segments))
+    values = segments.parts.sum(axis=0, dtype=np.float64)
+    return PathAttribution(values=values, gap=segments.gap, segments=len(segments))
 
 
-def _gap(segments: Sequence[_Segment]) -> float:
-    """The differences of p_s add up to T, so the errors add up to ΣA − T."""
-    return abs(sum(segment.error for segment in segments))
+def _first_nodes(count: int) -> NDArray[np.intp]:
+    """Of `count` points in order, the ends of the first segments."""
+    last = count - 1
+    return np.unique(np.rint(np.linspace(0, last, min(FIRST_SEGMENTS, last) + 1)).astype(np.intp))
 
 
-def _first_nodes(points: PathPoints, self_class: int) -> list[tuple[_Node, _Node]]:
-    last = len(points.images) - 1
-    chosen = np.unique(np.rint(np.linspace(0, last, min(FIRST_SEGMENTS, last) + 1)).astype(int))
-    nodes = _nodes(points, self_class)
-    return [(nodes[i], nodes[j]) for i, j in itertools.pairwise(chosen)]
+def _nodes(points: PathPoints, self_class: int) -> _Nodes:
+    return _Nodes(points.positions, points.images, points.probabilities(self_class))
 
 
-def _nodes(points: PathPoints, self_class: int) -> list[_Node]:
-    columns = zip(points.positions, points.images, points.probabilities(self_class), strict=True)
-    return [_Node(float(position), image, float(probability)) for position, image, probability in columns]
+def _measure(gradient: PathGradient, starts: _Nodes, ends: _Nodes) -> _Segments:
+    slopes, _ = gradient(0.5 * (starts.images + ends.images))
+    parts = slopes * (ends.images - starts.images)
+    sums = parts.reshape(len(parts), -1).sum(axis=1, dtype=np.float64)
+    return _Segments(starts, ends, parts, sums - (ends.probabilities - starts.probabilities))
 
 
-def _measure(gradient: PathGradient, pairs: Sequence[tuple[_Node, _Node]]) -> list[_Segment]:
-    starts, ends = np.stack([start.image for start, _ in pairs]), np.stack([end.image for _, end in pairs])
-    slopes, _ = gradient(0.5 * (starts + ends))
-    parts = slopes.astype(np.float64) * (ends.astype(np.float64) - starts)
-    return [_segment(start, end, part) for (start, end), part in zip(pairs, parts, strict=True)]
-
-
-def _segment(start: _Node, end: _Node, part: DoubleArray) -> _Segment:
-    return _Segment(start, end, part, float(part.sum()) - (end.probability - start.probability))
-
-
-def _halve(gradient: PathGradient, path: MorphPath, segments: Sequence[_Segment], self_class: int) -> list[_Segment]:
-    """Replaces the segments with the largest |error| by their halves; the order of the list does not matter."""
-    ranked = sorted(segments, key=lambda segment: -abs(segment.error))
-    worst, kept = ranked[:_HALVED_A_ROUND], ranked[_HALVED_A_ROUND:]
-    middles = [0.5 * (segment.start.position + segment.end.position) for segment in worst]
-    between = _nodes(path.points(np.array(middles)), self_class)
-    halves: Iterable[tuple[_Node, _Node]] = (
-        pair
-        for segment, node in zip(worst, between, strict=True)
-        for pair in ((segment.start, node), (node, segment.end))
-    )
-    return kept + _measure(gradient, list(halves))
+def _halve(gradient: PathGradient, path: MorphPath, segments: _Segments, self_class: int) -> _Segments:
+    """Replaces the segments with the largest |error| by their halves; the order of the segments does not matter."""
+    ranked = np.argsort(-np.abs(segments.errors), kind="stable")
+    worst, kept = segments[ranked[:_HALVED_A_ROUND]], segments[ranked[_HALVED_A_ROUND:]]
+    between = _nodes(path.points(0.5 * (worst.starts.positions + worst.ends.positions)), self_class)
+    halves = _measure(gradient, worst.starts.with_more(between), between.with_more(worst.ends))
+    return kept.with_more(halves)

@@ -10,6 +10,8 @@ neighbours, and as before from there on, for where that circles too: of 100 clot
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from explaind.explanations.types import DoubleArray, FloatArray
@@ -43,4 +45,4 @@ class SmoothedFlow:
     def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray:
         self._taken += 1
         mean = gradient.mean(axis=0)
-        return np.asarray(code + STEP * mean / max(float(np.linalg.norm(mean)), 1e-30))
+        return np.asarray(code + STEP / max(math.sqrt(float(mean @ mean)), 1e-30) * mean)
