@@ -13,10 +13,10 @@ demo-torchserve: $(VENV)/.dev ## The same digit through TorchServe: agreement an
 	$(BIN)/explaind demo --torchserve
 
 test: $(VENV)/.dev ## The whole test suite
-	$(BIN)/python -m pytest -m "not benchmark"
+	$(BIN)/python -m pytest
 
-bench: $(VENV)/.dev ## Latency tables of every explanation and backend
-	$(BIN)/python -m pytest -m benchmark -s tests/benchmarks
+bench: $(VENV)/.dev ## Everything side by side, in about a quarter of an hour; BENCH='--help' tells of its options
+	$(BIN)/python -m tests.benchmarks $(BENCH)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

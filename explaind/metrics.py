@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from explaind.batch_metrics import BatchSizes
+
 LATENCY_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
 )  # fmt: skip
@@ -57,6 +59,7 @@ class Metrics:
             buckets=tuple(2.0**i for i in range(13)),
             registry=registry,
         )
+        self.batch_sizes = BatchSizes(registry)
         self.rejected = Counter(
             "explaind_rejected", "Requests refused before any work, by reason.", ("reason",), registry=registry
         )

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from explaind.cores import cores
+
 
 class Settings(BaseSettings):
     """What `explaind serve` and the engine are told.
@@ -38,7 +40,33 @@ class Settings(BaseSettings):
         "too few: cores idle.",
     )
     slow_workers: int = Field(
-        1, ge=1, description="Requests of the slow class (path mask, Sobol, REFERENCE) computed at once."
+        2 * cores(),
+        ge=1,
+        description="Requests of the slow class (path mask, Sobol, REFERENCE) computed at once, by default two a core. "
+        "Too many: each holds its memory and all become late together; too few: a core idles while a request is "
+        "between two model calls, and no two calls ever share a batch.",
+    )
+    compute_slots: int = Field(
+        cores() + 1,
+        ge=1,
+        description="Model calls of the onnx and torch backends that compute at once, by default one more than cores; "
+        "the slow class leaves one to the fast. Calls beyond them wait, and those that wait for the same graph share a "
+        "call. Too many: calls fight for cores, and none shares; too few: a core idles while the next call wakes, and "
+        "with 1 millisecond work waits for path masks.",
+    )
+    batch_rows: int = Field(
+        64,
+        ge=1,
+        description="Rows that waiting calls may have together to share a call of the backend; a larger one goes by "
+        "itself, and 1 lets none share. Too small: a row costs up to twice as much; too large: a call of one row waits "
+        "for the rows of its company, and on a CPU a row becomes no cheaper from some 64 on. A GPU bears more.",
+    )
+    spread_rows: int = Field(
+        32,
+        ge=0,
+        description="Least rows of a piece where a large call is spread over idle cores; 0: never. Too small: waking a "
+        "thread costs more than it saves, more so where other processes want the cores; too large: one request leaves "
+        "cores idle. On two idle cores a ranking takes 0.7 of the time, a batch of 256 scores 0.8, a path mask 0.95.",
     )
     queue_size: int = Field(
         64,

@@ -23,12 +23,14 @@ class Ask:
     none of the three: the prediction only.
 
     model: a name that `list_models` gives. version "": the highest. top_classes 0: the scores of all classes.
+    uint8_images: masks and images come back as uint8, where 255 stands for 1, in a fourth of the bytes.
     resize: let the daemon bring a wrong size to the model's, which is an error otherwise.
     """
 
     model: str
     version: str = ""
     top_classes: int = 0
+    uint8_images: bool = False
     latent_ranking: LatentRanking = False
     anomaly_score: AnomalyScore = False
     path_mask: PathMask = False
@@ -41,6 +43,7 @@ class Ask:
             model_version=self.version,
             image=to_image(image, resize=self.resize),
             top_classes=self.top_classes,
+            image_dtype=pb.DATA_TYPE_UINT8 if self.uint8_images else pb.DATA_TYPE_UNSPECIFIED,
             latent_ranking=pb.LatentRankingParameters() if self.latent_ranking is True else self.latent_ranking or None,
             anomaly_score=pb.AnomalyScoreParameters() if self.anomaly_score is True else self.anomaly_score or None,
             path_mask=pb.PathMaskParameters() if self.path_mask is True else self.path_mask or None,

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
+from explaind.backends.call_context import calling
 from explaind.cli.options import settings_from
 from explaind.engine import Engine
 from explaind.errors import ConfigurationError, ExplaindError
@@ -119,9 +120,11 @@ class LocalExplainer:
     def _explain(self, message: service_pb.ExplainRequest, timeout: float | None) -> service_pb.ExplainResponse:
         def work() -> service_pb.ExplainResponse:
             request = convert.request_from_proto(message)
-            explanation = self._engine.explain(request, _budget(timeout))
-            top_classes = convert.top_classes_from_proto(message)
-            return convert.explanation_to_proto(explanation, top_classes=top_classes, anomaly=request.anomaly_score)
+            budget, cost_class = _budget(timeout), self._engine.cost_class(request)
+            with calling(budget=budget, cost_class=cost_class):
+                explanation = self._engine.explain(request, budget)
+            form = convert.answer_form_from_proto(message)
+            return convert.explanation_to_proto(explanation, form=form, anomaly=request.anomaly_score)
 
         return _translated(work)
 

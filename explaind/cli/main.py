@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from explaind import __version__
 from explaind.cli.batch import batch
+from explaind.cli.bench import bench
 from explaind.cli.compare import compare
 from explaind.cli.demo import demo
 from explaind.cli.evaluate import evaluate
@@ -70,6 +71,7 @@ EXAMPLES: Mapping[Callable[..., None], str] = {
     serve: "explaind serve --port 50051 --model-store model_store",
     models: "explaind models --server localhost:50051",
     batch: "explaind batch photos/ scores.parquet --model mnist --engine local",
+    bench: "explaind bench --target localhost:50051 --explanation path_mask --concurrency 8",
     train: "explaind train model_store/mnist",
     new: "explaind new shoes --classifier shoes.pt2 --images photos/ --mean 0.5 --deviation 0.25",
     label: "explaind label model_store/mnist",

@@ -18,6 +18,8 @@ from explaind.bundles.bundle import Bundle
 from explaind.bundles.catalogue import Catalogue
 from explaind.engine import batches, latents, served_bundle, stages, support
 from explaind.engine.backend_pool import RETRY_SECONDS, Opener, openers
+from explaind.engine.batching import Batcher
+from explaind.engine.encoded_once import encoded_once
 from explaind.engine.model_description import described
 from explaind.engine.observe import observe_batch, observe_explanation, observe_stages
 from explaind.engine.served_bundle import ServedBundle
@@ -57,6 +59,7 @@ class Engine:
         self.metrics = metrics
         self._openers = available
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+        self._batcher = Batcher(settings.compute_slots, settings.batch_rows, settings.spread_rows)
         self._catalogue = Catalogue(settings.model_store, self._serve, self._show_models)
         self._shown: set[tuple[str, str, str]] = set()
         self._closed = threading.Event()
@@ -95,6 +98,7 @@ class Engine:
             self._monitor.join()
         for served in self._catalogue.all():
             served.pool.close()
+        self._batcher.spreading.close()
 
     # ---- requests ---------------------------------------------------------------------------------------------
 
@@ -107,7 +111,9 @@ class Engine:
         with served.estimates.learning(stages.kinds(request), clock, budget, anytime=(PATH_MASK,)):
             with clock.stage(DECODE):
                 image = self._prepare(request.image, served.bundle)
-            explanation = served.pool.run(lambda models: served.work(models, clock, budget).explain(request, image))
+            explanation = served.pool.run(
+                lambda models: served.work(encoded_once(models, image), clock, budget).explain(request, image)
+            )
         observe_stages(self.metrics, served.bundle.name, clock)
         observe_explanation(self.metrics, explanation)
         return replace(explanation, image_digest=_digest(image), timings=clock.timings)
@@ -195,7 +201,7 @@ class Engine:
     # ---- inside -----------------------------------------------------------------------------------------------
 
     def _serve(self, bundle: Bundle) -> ServedBundle:
-        return served_bundle.serve(bundle, self._openers, self.metrics)
+        return served_bundle.serve(bundle, self._openers, self.metrics, self._batcher)
 
     def _nothing_served(self) -> Exception:
         refused = list(self._catalogue.refusals().values())

@@ -9,7 +9,8 @@ import numpy as np
 
 from explaind.backends.bundle_models import BundleModels
 from explaind.bundles.bundle import Bundle
-from explaind.engine.backend_pool import BackendPool, Opener
+from explaind.engine.backend_pool import REMOTE, BackendPool, Opener
+from explaind.engine.batching import Batcher, Observe, batched
 from explaind.engine.stage_clock import Estimates, StageClock
 from explaind.engine.stages import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK
 from explaind.engine.work import Work
@@ -34,13 +35,18 @@ class ServedBundle:
         return Work(bundle=self.bundle, models=models, clock=clock, budget=budget)
 
 
-def serve(bundle: Bundle, available: Mapping[str, Opener], metrics: Metrics) -> ServedBundle:
-    """available: what opens a bundle, by backend, in the order they are tried.
+def serve(bundle: Bundle, available: Mapping[str, Opener], metrics: Metrics, batcher: Batcher) -> ServedBundle:
+    """available: what opens a bundle, by backend, in the order they are tried. batcher: whose slots its calls share.
 
     Raises BundleInvalid where the bundle is at fault, BackendUnavailable where no backend serves it now,
     ConfigurationError where it is for none of these backends, and what a first explanation raises.
     """
-    usable = {name: opener for name, opener in available.items() if name in bundle.manifest.backends}
+    observe = metrics.batch_sizes.observer(bundle.name)
+    usable = {
+        name: opener if name in REMOTE else _batching(opener, batcher, observe)
+        for name, opener in available.items()
+        if name in bundle.manifest.backends
+    }
     if not usable:
         raise ConfigurationError(
             f"{bundle.folder} is for the backends {', '.join(bundle.manifest.backends)}, configured are "
@@ -51,6 +57,11 @@ def serve(bundle: Bundle, available: Mapping[str, Opener], metrics: Metrics) -> 
     pool.each(lambda models: _warm_up(served, models))
     _prepare_forests(bundle)
     return served
+
+
+def _batching(opener: Opener, batcher: Batcher, observe: Observe) -> Opener:
+    """For backends that compute in this process; a remote one puts requests together on its own side."""
+    return lambda folder: batched(opener(folder), batcher, observe)
 
 
 def _warm_up(served: ServedBundle, models: BundleModels) -> None:

@@ -26,9 +26,15 @@ def code_features(
     parts: ReconstructionLosses, mean: NDArray[np.floating], deviation: NDArray[np.floating]
 ) -> DoubleArray:
     """As `features`, where the losses are at hand."""
-    norms = np.linalg.norm(mean.astype(np.float64), axis=1), np.linalg.norm(deviation.astype(np.float64), axis=1)
+    norms = code_norms(mean), code_norms(deviation)
     columns = (parts.mse, 1 - parts.ssim, parts.cross_entropy_excess, kl_divergence(mean, deviation), *norms)
     return np.stack(columns, axis=1)
+
+
+def code_norms(codes: NDArray[np.floating]) -> DoubleArray:
+    """(B, D) → Euclidean norms (B,), float64."""
+    exact = codes.astype(np.float64)
+    return np.asarray(np.sqrt((exact * exact).sum(axis=1)))
 
 
 def supervised_features(parts: ReconstructionLosses, mean: NDArray[np.floating], channels: int) -> DoubleArray:

@@ -8,6 +8,7 @@ from explaind.explanations import conformal, detectors
 from explaind.explanations.anomaly_features import (
     MAHALANOBIS_FEATURES,
     code_features,
+    code_norms,
     features,
     kl_divergence,
     supervised_features,
@@ -73,7 +74,7 @@ def explain(
         probabilities=_sigmoid(score) if supervised else None,
         losses=parts,
         kl=kl_divergence(mean, deviation),
-        mean_norms=np.linalg.norm(mean.astype(np.float64), axis=1),
+        mean_norms=code_norms(mean),
         contributions=_contributions(fit, columns, _names(parameters.detector, images.shape[1], mean.shape[1])),
         reconstructions=rebuilt,
         error_maps=np.square(images - rebuilt).mean(axis=1, dtype=np.float64).astype(np.float32),
@@ -118,8 +119,8 @@ def _contributions(
     shares = detectors.shares(fit, standardized)
     order = np.argsort(-np.abs(shares), axis=1, kind="stable")[:, :_LISTED_LATENTS]
     return tuple(
-        tuple(Contribution(feature=names[i], standardized_value=float(d[i]), share=float(s[i])) for i in row)
-        for d, s, row in zip(standardized, shares, order, strict=True)
+        tuple(Contribution(feature=names[i], standardized_value=d[i], share=s[i]) for i in row)
+        for d, s, row in zip(standardized.tolist(), shares.tolist(), order.tolist(), strict=True)
     )
 
 

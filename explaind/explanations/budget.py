@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from explaind.errors import Cancelled
@@ -19,10 +21,28 @@ class Budget:
 
     deadline: float | None = None
     _cancelled: threading.Event = field(default_factory=threading.Event)
+    _sleepers: list[Callable[[], None]] = field(default_factory=list)
 
     def cancel(self) -> None:
-        """Thread-safe; the computation ends at its next step."""
+        """Thread-safe; the computation ends at its next step, and at once where it waits for its turn."""
         self._cancelled.set()
+        for wake in tuple(self._sleepers):
+            wake()
+
+    @contextmanager
+    def waking(self, wake: Callable[[], None]) -> Iterator[None]:
+        """Inside, `cancel` calls `wake` too, from its own thread: for who waits and must not miss it.
+
+        wake: called at once where the budget is cancelled already; must not block, and may be called once more than
+        need be.
+        """
+        self._sleepers.append(wake)
+        try:
+            if self._cancelled.is_set():  # whoever cancelled may have looked before we were there
+                wake()
+            yield
+        finally:
+            self._sleepers.remove(wake)
 
     def raise_if_cancelled(self) -> None:
         if self._cancelled.is_set():

@@ -10,7 +10,7 @@ from explaind.explanations import path_mask_fast_solver, path_mask_reference_sol
 from explaind.explanations.blur import Blur
 from explaind.explanations.budget import Budget
 from explaind.explanations.mask_objective import MaskObjective, MaskState
-from explaind.explanations.models import ClassifierGradient
+from explaind.explanations.models import MorphingModels
 from explaind.explanations.morph_path import MorphPath, PathPoints
 from explaind.explanations.path_attribution import TOLERANCE, PathGradient, integrate
 from explaind.explanations.path_mask_fast_solver import STATIONARY
@@ -37,7 +37,7 @@ class MaskOnPath:
 
 
 def solve(
-    gradient: ClassifierGradient,
+    models: MorphingModels,
     path: MorphPath,
     points: PathPoints,
     self_class: int,
@@ -46,13 +46,21 @@ def solve(
     budget: Budget,
 ) -> MaskOnPath:
     """points: the path's step_count images, x_1 (other) first. sparsity: α of the objective. Raises Cancelled."""
-    slopes = PathGradient(gradient, self_class, points.logits.shape[1], budget)
+    fast = solver is Solver.FAST
+    slopes = PathGradient(models.classifier_gradient, self_class, points.logits.shape[1], budget)
     height, width = points.images.shape[-2:]
-    objective = MaskObjective(slopes, points, self_class, Blur(height, width), sparsity)
+    objective = MaskObjective(
+        slopes,
+        points,
+        self_class,
+        Blur(height, width),
+        sparsity,
+        sparing=models.classifier if fast else None,
+    )
     if not abs(objective.change) >= NO_CHANGE_BELOW:
         return _nothing(objective.change, (height, width), self_class)
     attribution = integrate(slopes, path, points, self_class, budget)
-    if solver is Solver.FAST:
+    if fast:
         state = path_mask_fast_solver.solve(objective, attribution.values, budget)
     else:
         state = path_mask_reference_solver.solve(objective, (height, width), budget)

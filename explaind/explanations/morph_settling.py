@@ -16,6 +16,7 @@ import numpy as np
 
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import Classifier, Encoder, MorphingModels
+from explaind.explanations.morph_start import MorphStart
 from explaind.explanations.morph_walk import MASK_RESERVE, Goal, Stop, Walk
 from explaind.explanations.types import DoubleArray, FloatArray
 
@@ -32,10 +33,10 @@ class RoundTrip:
     μ(dec(z)) alone would set to 0.
     """
 
-    def __init__(self, models: MorphingModels, start: DoubleArray, budget: Budget) -> None:
+    def __init__(self, models: MorphingModels, start: MorphStart, budget: Budget) -> None:
         self._models, self._budget = models, budget
-        self._start = start
-        self._base = self._encode(self.decode(start))
+        self._start = start.code
+        self._base = self._encode(start.image)
 
     def decode(self, code: DoubleArray) -> FloatArray:
         """code (D,) → image (1, C, H, W). Raises Cancelled."""
@@ -58,8 +59,8 @@ class RoundTrip:
         return np.asarray(encoder.encode(image)[0][0], dtype=np.float64)
 
 
-def settle(models: MorphingModels, start: DoubleArray, end: Walk, goal: Goal, walk_on: WalkOn, budget: Budget) -> Walk:
-    """start (D,), `end` of the walk from it → the end after three round trips, at the goal like `end`.
+def settle(models: MorphingModels, start: MorphStart, end: Walk, goal: Goal, walk_on: WalkOn, budget: Budget) -> Walk:
+    """`end` of the walk from `start` → the end after three round trips, at the goal like `end`.
 
     A walk that did not reach the goal is returned as it is; so is the last end at the goal where the steps or the
     time are spent before the next. Raises Cancelled.

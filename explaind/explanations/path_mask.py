@@ -51,9 +51,7 @@ def explain(
         return _without_morph(path, ends)
     points = path.points(np.linspace(0.0, 1.0, parameters.step_count))
     sparsity = path_mask_parameters.sparsity(parameters, reference)
-    solved = mask_on_path.solve(
-        models.classifier_gradient, path, points, ends.self_class, parameters.solver, sparsity, budget
-    )
+    solved = mask_on_path.solve(models, path, points, ends.self_class, parameters.solver, sparsity, budget)
     return _assemble(
         ends, points, solved, _other_p_value(models.autoencoder, anomaly, ends, points, budget), parameters
     )

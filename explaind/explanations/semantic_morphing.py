@@ -60,7 +60,7 @@ def morph(
 
     end = walk_on(start.code, 0)
     if parameters.solver is Solver.FAST:
-        end = settle(models, start.code, end, goal, walk_on, budget)
+        end = settle(models, start, end, goal, walk_on, budget)
     return _result(pair, start, goal, end)
 
 

@@ -6,6 +6,8 @@ Equal to scikit-image's `structural_similarity(gaussian_weights=True, sigma=1.5,
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from explaind.errors import ShapeMismatch
@@ -14,7 +16,8 @@ from explaind.explanations.types import DoubleArray
 TAPS = 11
 _SIGMA = 1.5
 C1, C2 = 0.01**2, 0.03**2
-_CHUNK = 512  # images at once: the five blurred maps of a chunk stay in the cache's neighbourhood
+CHUNK = 16
+"""Images at once: their maps stay in the cache. On 256 digits 18 µs an image, at 512 at once 48."""
 
 
 def ssim(first: DoubleArray, second: DoubleArray) -> DoubleArray:
@@ -28,26 +31,29 @@ def ssim(first: DoubleArray, second: DoubleArray) -> DoubleArray:
             f"The image is {height}×{width}; structural similarity needs at least {TAPS}×{TAPS} pixels.", field="image"
         )
     rows, columns = valid_blur(height), valid_blur(width).T
-    starts = range(0, len(first), _CHUNK)
-    parts = [_chunk(first[i : i + _CHUNK], second[i : i + _CHUNK], rows, columns) for i in starts]
+    starts = range(0, len(first), CHUNK)
+    parts = [_chunk(first[i : i + CHUNK], second[i : i + CHUNK], rows, columns) for i in starts]
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
 def _chunk(x: DoubleArray, y: DoubleArray, rows: DoubleArray, columns: DoubleArray) -> DoubleArray:
-    mean_x, mean_y = rows @ x @ columns, rows @ y @ columns
-    variance = rows @ (x * x + y * y) @ columns - mean_x**2 - mean_y**2
-    covariance = rows @ (x * y) @ columns - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
-    structure = (2 * covariance + C2) / (variance + C2)
-    return np.asarray((luminance * structure).mean(axis=(1, 2, 3)))
+    # The four maps are blurred together: at one small image the calls cost more than the arithmetic.
+    maps = np.stack([x, y, x * x + y * y, x * y])
+    mean_x, mean_y, squares, product = rows @ (maps @ columns)
+    both, each = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    luminance = (2 * both + C1) / (each + C1)
+    structure = (2 * (product - both) + C2) / (squares - each + C2)
+    return np.asarray((luminance * structure).reshape(len(x), -1).mean(axis=1))
 
 
+@functools.cache
 def valid_blur(size: int) -> DoubleArray:
-    """(size − 10, size): each row holds the Gaussian window at one valid place."""
+    """(size − 10, size), read-only: each row holds the Gaussian window at one valid place."""
     offsets = np.arange(TAPS) - TAPS // 2
     window = np.exp(-0.5 * (offsets / _SIGMA) ** 2)
     window /= window.sum()
     matrix = np.zeros((size - TAPS + 1, size))
     for row in range(len(matrix)):
         matrix[row, row : row + TAPS] = window
+    matrix.flags.writeable = False
     return matrix

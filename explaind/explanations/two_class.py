@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +21,23 @@ def entropy(logits: NDArray[np.floating], first: int, second: int) -> DoubleArra
     """logits (..., K) → entropy over {first, second} (...) in bits, in [0, 1]."""
     p, q = probability(logits, first, second), probability(logits, second, first)
     return np.asarray(-(_plog2(p) + _plog2(q)))
+
+
+@functools.lru_cache(maxsize=256)
+def sure_lead(threshold: float) -> float:
+    """The difference of two logits from which on the entropy over their classes is below `threshold` (bits, in (0, 1]);
+    0 at 1."""
+    low, high = 0.0, 800.0  # entropy 1, and below the least positive number
+    while low < (middle := 0.5 * (low + high)) < high:
+        low, high = (middle, high) if _entropy_of_lead(middle) >= threshold else (low, middle)
+    return low
+
+
+def _entropy_of_lead(lead: float) -> float:
+    """lead ≥ 0, in logits → bits."""
+    other = 1.0 / (1.0 + math.exp(min(lead, 700.0)))
+    mine = 1.0 - other
+    return -(mine * math.log2(mine) + other * math.log2(other))
 
 
 def window(entropies: DoubleArray) -> tuple[float, float]:

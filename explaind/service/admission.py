@@ -10,7 +10,7 @@ import contextvars
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from statistics import median
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from explaind.errors import DeadlineTooShort, QueueFull
 from explaind.explanations.budget import Budget
 from explaind.metrics import Metrics
 from explaind.requests import CostClass
+from explaind.service.worker_threads import Outcome, WorkerThreads
 from explaind.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -88,7 +89,7 @@ class Lane:
         self._slots = asyncio.Semaphore(workers)
         # Streams may fill half of the queue, so that single calls still find a place beside them.
         self.streamed = asyncio.Semaphore(max(1, settings.queue_size // 2))
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix=f"explaind-{self._name}")
+        self._threads = WorkerThreads(workers, name=f"explaind-{self._name}")
         self._depth = metrics.queue_depth.labels(self._name)
         self._inflight = metrics.inflight_requests.labels(self._name)
         self._wait_seconds = metrics.queue_wait_seconds.labels(self._name)
@@ -120,6 +121,10 @@ class Lane:
         arrived = time.monotonic()
         if may_refuse and (refusal := self.refusal(budget.remaining())) is not None:
             raise refusal
+        if not self._slots.locked():
+            await self._slots.acquire()  # does not suspend
+            self._wait_seconds.observe(0.0)
+            return
         self._waiting += 1
         self._depth.inc()
         try:
@@ -139,21 +144,25 @@ class Lane:
         """Runs `work` in a thread, with this task's context variables; the slot is free again when the thread is,
         not when the caller has gone."""
         loop, started = asyncio.get_running_loop(), time.monotonic()
+        answer: asyncio.Future[Result] = loop.create_future()
 
-        def leave(_: Future[Result]) -> None:
-            loop.call_soon_threadsafe(self._leave, started)
+        def finish(outcome: Outcome[Result]) -> None:
+            self._leave(started)
+            outcome.pass_on(answer)
 
         self._inflight.inc()
-        job = self._executor.submit(contextvars.copy_context().run, work)
-        job.add_done_callback(leave)
+        # Slot and answer in one: every call into the loop from a thread wakes it up.
+        self._threads.run(
+            partial(contextvars.copy_context().run, work), lambda outcome: loop.call_soon_threadsafe(finish, outcome)
+        )
         try:
-            return await asyncio.wrap_future(job)
+            return await answer
         except asyncio.CancelledError:
             budget.cancel()
             raise
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+        await asyncio.to_thread(self._threads.close)
 
     def _leave(self, started: float) -> None:
         self._inflight.dec()

@@ -31,7 +31,11 @@ WARM_RETRY_SECONDS = 1.0
 class HealthMonitor:
     """Warms the engine, then keeps `servicer` telling what the engine's backends are."""
 
-    def __init__(self, engine: ServedEngine, services: Sequence[str]) -> None:
+    def __init__(
+        self, engine: ServedEngine, services: Sequence[str], *, warmed: Callable[[], None] = lambda: None
+    ) -> None:
+        """warmed: called once, on the event loop, before anybody is told that the engine serves."""
+        self._warmed = warmed
         self.servicer = health.aio.HealthServicer()
         self._engine = engine
         self._services = services
@@ -50,6 +54,7 @@ class HealthMonitor:
     async def run(self) -> None:
         """Until cancelled."""
         await self._warm()
+        self._warmed()
         while True:
             try:
                 await self.refresh()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
@@ -56,8 +57,15 @@ class Server:
     """
 
     def __init__(
-        self, settings: Settings, engine: ServedEngine | None = None, *, metrics: Metrics | None = None
+        self,
+        settings: Settings,
+        engine: ServedEngine | None = None,
+        *,
+        metrics: Metrics | None = None,
+        warmed: Callable[[], None] = lambda: None,
     ) -> None:
+        """warmed: called once, when the engine is warm and before health says so."""
+        self._warmed = warmed
         self.settings = settings
         self.metrics = metrics or Metrics(CollectorRegistry())
         self._engine = engine
@@ -136,7 +144,7 @@ class Server:
 
     async def _open(self) -> None:
         settings = self.settings
-        self._health = HealthMonitor(self._served, [service.full_name for service in OWN_SERVICES])
+        self._health = HealthMonitor(self._served, [service.full_name for service in OWN_SERVICES], warmed=self._warmed)
         await self._health.begin()
         self._http = MetricsServer(settings.host, settings.metrics_port, self.metrics.registry, lambda: self.serving)
         try:
@@ -191,7 +199,7 @@ class Server:
 async def serve(settings: Settings) -> None:
     """Until SIGTERM or SIGINT, then the graceful stop; a second signal stops at once."""
     logging.configure(settings)
-    server, asked = Server(settings), asyncio.Event()
+    server, asked = Server(settings, warmed=_settle_memory), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
@@ -200,6 +208,12 @@ async def serve(settings: Settings) -> None:
     asked.clear()
     log.info("draining", lame_duck_seconds=settings.lame_duck_seconds, grace_seconds=settings.grace_seconds)
     await server.stop(lame_duck_seconds=settings.lame_duck_seconds, hurry=asked)
+
+
+def _settle_memory() -> None:
+    """What is there by now stays: looking through it for garbage would stop every request for some 40 ms each time."""
+    gc.collect()
+    gc.freeze()
 
 
 async def _shielded(task: asyncio.Task[Any]) -> None:

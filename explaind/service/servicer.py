@@ -15,7 +15,7 @@ from explaind.errors import ExplaindError, InvalidRequest
 from explaind.explanations.budget import Budget
 from explaind.explanations.types import Explanation
 from explaind.metrics import Metrics
-from explaind.requests import CostClass, ExplanationRequest, ScoreRequest
+from explaind.requests import CostClass, ExplanationRequest, ScoreRequest, ScoreResult
 from explaind.service import convert, request_ids, status
 from explaind.service.admission import Admission
 from explaind.service.engine_protocol import ServedEngine
@@ -75,11 +75,15 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
     async def ScoreAnomalies(  # noqa: N802
         self, request: pb.ScoreAnomaliesRequest, context: Context
     ) -> pb.ScoreAnomaliesResponse:
-        budget, request_id = budget_of(context), request_ids.current()
+        budget, request_id, cost_class = budget_of(context), request_ids.current(), _cost_class_of_batch(request)
         scored = await _off_the_loop(request, self._score_request)
-        return await self._admission.run(
-            _cost_class_of_batch(request), lambda: self._score(scored, budget, request_id), budget
-        )
+
+        def work() -> pb.ScoreAnomaliesResponse:
+            with calling(request_id=request_id, budget=budget, cost_class=cost_class):
+                result = self._engine.score(scored, budget)
+            return self._scored(scored, result, request_id)
+
+        return await self._admission.run(cost_class, work, budget)
 
     async def CompareLatents(  # noqa: N802
         self, request: pb.CompareLatentsRequest, context: Context
@@ -112,7 +116,7 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
         request = await _off_the_loop(message, from_proto)
 
         def work() -> ResponseT:
-            with calling(request_id=request_id, deadline=budget.deadline):
+            with calling(request_id=request_id, budget=budget, cost_class=CostClass.FAST):
                 return to_proto(ask(request, budget), request_id)
 
         return await self._admission.run(CostClass.FAST, work, budget)
@@ -120,15 +124,16 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
     async def _explain(
         self, message: pb.ExplainRequest, budget: Budget, *, patient: bool = False
     ) -> pb.ExplainResponse:
-        top_classes, request_id = convert.top_classes_from_proto(message), request_ids.current()
+        form, request_id = convert.answer_form_from_proto(message), request_ids.current()
         request = await _off_the_loop(message, convert.request_from_proto)
+        cost_class = self._engine.cost_class(request)
 
         def work() -> pb.ExplainResponse:
-            with calling(request_id=request_id, deadline=budget.deadline):
+            with calling(request_id=request_id, budget=budget, cost_class=cost_class):
                 explanation = self._engine.explain(request, budget)
-            return _response(request, explanation, top_classes, request_id)
+            return _response(request, explanation, form, request_id)
 
-        return await self._admission.run(self._engine.cost_class(request), work, budget, patient=patient)
+        return await self._admission.run(cost_class, work, budget, patient=patient)
 
     async def _answer_item(self, item: pb.StreamExplainRequest, budget: Budget) -> pb.StreamExplainResponse:
         """One item's answer, its error included; only a cancellation ends the stream."""
@@ -143,9 +148,7 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
     def _score_request(self, message: pb.ScoreAnomaliesRequest) -> ScoreRequest:
         return convert.score_request_from_proto(message, max_images=self._settings.max_batch_images)
 
-    def _score(self, request: ScoreRequest, budget: Budget, request_id: str) -> pb.ScoreAnomaliesResponse:
-        with calling(request_id=request_id, deadline=budget.deadline):
-            result = self._engine.score(request, budget)
+    def _scored(self, request: ScoreRequest, result: ScoreResult, request_id: str) -> pb.ScoreAnomaliesResponse:
         return convert.score_result_to_proto(
             result,
             [(index, self._item_status(error)) for index, error in result.errors],
@@ -170,11 +173,9 @@ def _cost_class_of_batch(message: pb.ScoreAnomaliesRequest) -> CostClass:
 
 
 def _response(
-    request: ExplanationRequest, explanation: Explanation, top_classes: int | None, request_id: str
+    request: ExplanationRequest, explanation: Explanation, form: convert.AnswerForm, request_id: str
 ) -> pb.ExplainResponse:
-    return convert.explanation_to_proto(
-        explanation, top_classes=top_classes, anomaly=request.anomaly_score, request_id=request_id
-    )
+    return convert.explanation_to_proto(explanation, form=form, anomaly=request.anomaly_score, request_id=request_id)
 
 
 async def _off_the_loop(message: MessageT, conversion: Any) -> Any:

@@ -47,7 +47,7 @@ def similarity(first: Tensor, second: Tensor) -> Tensor:
     In float64 inside: a flat image's variance is a difference of nearly equal squares.
     """
     x, y = first.double(), second.double()
-    rows, columns = (torch.from_numpy(valid_blur(size)).to(x.device) for size in x.shape[-2:])
+    rows, columns = (torch.from_numpy(valid_blur(size).copy()).to(x.device) for size in x.shape[-2:])
     columns = columns.T
     mean_x, mean_y = rows @ x @ columns, rows @ y @ columns
     variance = rows @ (x * x + y * y) @ columns - mean_x**2 - mean_y**2

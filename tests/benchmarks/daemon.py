@@ -20,8 +20,15 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.benchmarks import processes
+
 ROOT = Path(__file__).parents[2]
-SERVE = "import asyncio; from explaind.service.server import serve; from explaind.settings import Settings"
+SERVE = (
+    "import asyncio; from explaind.service.server import serve; from explaind.settings import Settings; "
+    "asyncio.run(serve(Settings()))"
+)
+COMMAND = "import sys; sys.argv = ['explaind', 'serve']; from explaind.cli.entry import main; main()"
+"""As an operator starts it, command line and all."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +39,17 @@ class Daemon:
 
     @classmethod
     @contextmanager
-    def running(cls, **settings: Any) -> Iterator[Self]:
-        """Warm; settings as in Settings. Its log goes to a file, as a container's does."""
+    def running(cls, *, tree: Path = ROOT, code: str = SERVE, **settings: Any) -> Iterator[Self]:
+        """Warm; settings as in Settings. Its log goes to a file, as a container's does. tree: the sources it runs."""
         port, metrics_port = free_port(), free_port()
         given = {"model_store": ROOT / "model_store", "lame_duck_seconds": 0, **settings}
         given |= {"port": port, "metrics_port": metrics_port}
         environment = os.environ | {f"EXPLAIND_{name.upper()}": str(value) for name, value in given.items()}
+        environment["PYTHONPATH"] = os.pathsep.join((str(tree), str(tree / "client")))
         with tempfile.TemporaryFile() as log:
             process = subprocess.Popen(
-                [sys.executable, "-c", f"{SERVE}; asyncio.run(serve(Settings()))"],
-                cwd=ROOT,
+                [sys.executable, "-c", code],
+                cwd=tree,
                 env=environment,
                 stderr=log,
             )
@@ -76,13 +84,11 @@ class Daemon:
         )
 
     def resident_mib(self) -> float:
-        fields = dict(line.split(":", 1) for line in Path(f"/proc/{self.pid}/status").read_text().splitlines())
-        return int(fields["VmRSS"].split()[0]) / 1024
+        return processes.resident_mib((self.pid,))
 
     def cpu_seconds(self) -> float:
         """Of all its threads so far."""
-        spent = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(spent[11]) + int(spent[12])) / os.sysconf("SC_CLK_TCK")
+        return processes.cpu_seconds((self.pid,))
 
 
 @dataclass

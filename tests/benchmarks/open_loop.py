@@ -1,6 +1,6 @@
 """A load generator in a process of its own: calls at a constant rate however slowly they are answered, or N at a time.
 
-`python -m tests.benchmarks.open_loop '{"address": …}'` (fields: Load), loopback only; prints one JSON object, Outcome.
+`python -m tests.benchmarks.open_loop` reads one JSON object (fields: Load) and prints one (Outcome); loopback only.
 A closed loop slows down with the server and so hides what callers see when more arrives than can be served.
 """
 
@@ -30,7 +30,6 @@ from tests.benchmarks.frames import LARGEST_WINDOW
 ROOT = Path(__file__).parents[2]
 PATH = "/explaind.v1.ExplanationService/Explain"
 CODES = {str(code.value[0]).encode(): code for code in grpc.StatusCode}
-Ended = Callable[[float, grpc.StatusCode, bytes], None]
 REFUSED_STREAM = b"\0\0\0\x07"
 MOST_OUTSTANDING = 20_000
 """Calls without an answer from which on no more are sent: the generator's own memory."""
@@ -38,8 +37,9 @@ MOST_OUTSTANDING = 20_000
 
 @dataclass(frozen=True)
 class Load:
-    """rate: calls a second, open loop; 0: closed loop of `concurrency`. request: a message's bytes, as hex.
-    seconds: how long calls are sent. timeout: of each call, seconds."""
+    """rate: calls a second, open loop; 0: closed loop of `concurrency`. request: a message's bytes, as hex; `also`:
+    more of them, taken in turn with it. broken: messages that must be refused, one every `broken_every` calls.
+    seconds: how long calls are sent; most: how many at most. timeout: of each call, seconds."""
 
     address: str
     request: str
@@ -47,11 +47,45 @@ class Load:
     rate: float = 0.0
     concurrency: int = 16
     timeout: float = 5.0
+    most: int = 10_000_000
+    also: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+    broken_every: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One call. due: when, on the performance counter. good: it must be answered."""
+
+    due: float
+    message: bytes
+    good: bool
+
+
+Ended = Callable[[Sent, grpc.StatusCode, bytes], None]
+
+
+class Messages:
+    """What is sent, call after call."""
+
+    def __init__(self, load: Load) -> None:
+        self._good = [bytes.fromhex(each) for each in (load.request, *load.also)]
+        self._broken = [bytes.fromhex(each) for each in load.broken]
+        self._every = load.broken_every
+        self._goods = self._bads = 0
+
+    def next(self, due: float) -> Sent:
+        if self._every and (self._goods + self._bads) % self._every == self._every - 1:
+            self._bads += 1
+            return Sent(due, self._broken[self._bads % len(self._broken)], good=False)
+        self._goods += 1
+        return Sent(due, self._good[self._goods % len(self._good)], good=True)
 
 
 @dataclass
 class Outcome:
-    """ends: how many calls by "CODE" or "CODE REASON". ok, refused: seconds from when a call was due to its end.
+    """ends: how many calls by "CODE" or "CODE REASON". ok, refused: seconds from when a call was due to its end, of
+    calls that were not broken; broken_ends, broken: of those that were.
     late: seconds by which calls went out later than due, the generator's own fault. in_time: OK ends while calls were
     still sent: what stands in a queue at the end is no throughput. seconds: of sending."""
 
@@ -59,6 +93,8 @@ class Outcome:
     in_time: int = 0
     ok: list[float] = field(default_factory=list)
     refused: list[float] = field(default_factory=list)
+    broken_ends: Counter[str] = field(default_factory=Counter)
+    broken: list[float] = field(default_factory=list)
     late: list[float] = field(default_factory=list)
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -73,11 +109,15 @@ class Outcome:
 
 def generate(load: Load) -> Outcome:
     """Runs the generator in its own process and waits for it."""
-    command = [sys.executable, "-m", "tests.benchmarks.open_loop", json.dumps(asdict(load))]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=load.seconds + 60)
+    command = [sys.executable, "-m", "tests.benchmarks.open_loop"]
+    limit = load.seconds + load.timeout + 60
+    done = subprocess.run(
+        command, input=json.dumps(asdict(load)), capture_output=True, text=True, cwd=ROOT, timeout=limit
+    )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    return Outcome(**(told | {"ends": Counter(told["ends"])}))
+    counters = {name: Counter(told[name]) for name in ("ends", "broken_ends")}
+    return Outcome(**(told | counters))
 
 
 class Connection(asyncio.Protocol):
@@ -87,14 +127,13 @@ class Connection(asyncio.Protocol):
     def __init__(self, load: Load, ended: Ended) -> None:
         self._timeout = load.timeout
         self._headers = frames.headers(load.address, PATH, load.timeout)
-        self._request = bytes.fromhex(load.request)
         self._ended = ended
-        self._due: dict[int, float] = {}
+        self._open: dict[int, Sent] = {}
         self._details: dict[int, bytes] = {}
         self._next = 1
         self._window = 65535
         self._most_open = LARGEST_WINDOW
-        self._held: deque[float] = deque()
+        self._held: deque[Sent] = deque()
         self._buffer = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -102,12 +141,12 @@ class Connection(asyncio.Protocol):
         self._transport.write(frames.opening())
 
     def connection_lost(self, error: Exception | None) -> None:
-        for due in self._due.values():
-            self._ended(due, grpc.StatusCode.UNAVAILABLE, b"")
-        self._due.clear()
+        for sent in self._open.values():
+            self._ended(sent, grpc.StatusCode.UNAVAILABLE, b"")
+        self._open.clear()
 
-    def call(self, due: float) -> None:
-        self._held.append(due)
+    def call(self, sent: Sent) -> None:
+        self._held.append(sent)
         self._flush()
 
     def close(self) -> None:
@@ -136,21 +175,23 @@ class Connection(asyncio.Protocol):
 
     def _end(self, stream: int, code: grpc.StatusCode, details: bytes) -> None:
         """A stream that has ended may be reset still."""
-        if stream in self._due:
-            self._ended(self._due.pop(stream), code, details)
+        if stream in self._open:
+            self._ended(self._open.pop(stream), code, details)
             self._flush()
 
     def _flush(self) -> None:
         """What the connection's window lets through; the server's window of one stream holds any of our messages."""
-        cost = len(self._request) + 5
-        while self._held and self._window >= cost and len(self._due) < self._most_open:
-            due = self._held.popleft()
-            if time.perf_counter() > due + self._timeout:
-                self._ended(due, grpc.StatusCode.DEADLINE_EXCEEDED, b"")
+        while self._held and len(self._open) < self._most_open:
+            cost = len(self._held[0].message) + 5
+            if self._window < cost:
+                return
+            sent = self._held.popleft()
+            if time.perf_counter() > sent.due + self._timeout:
+                self._ended(sent, grpc.StatusCode.DEADLINE_EXCEEDED, b"")
                 continue
             self._window -= cost
-            self._due[self._next] = due
-            self._transport.write(frames.call(self._next, self._headers, self._request))
+            self._open[self._next] = sent
+            self._transport.write(frames.call(self._next, self._headers, sent.message))
             self._next += 2
 
 
@@ -158,7 +199,8 @@ class Generator:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._outcome = Outcome()
-        self._outstanding = 0
+        self._messages = Messages(load)
+        self._sent = self._outstanding = 0
         self._idle = asyncio.Event()
 
     async def run(self) -> Outcome:
@@ -169,12 +211,13 @@ class Generator:
         self._end = began + self._load.seconds
         await (self._open(began) if self._load.rate else self._closed())
         self._connection.close()
-        self._outcome.seconds, self._outcome.cpu_seconds = self._load.seconds, time.process_time()
+        self._outcome.seconds = min(self._load.seconds, time.perf_counter() - began)
+        self._outcome.cpu_seconds = time.process_time()
         return self._outcome
 
     async def _open(self, began: float) -> None:
         """Sends each call when it is due; those that are due already, at once."""
-        for number in range(round(self._load.rate * self._load.seconds)):
+        for number in range(min(round(self._load.rate * self._load.seconds), self._load.most)):
             due = began + number / self._load.rate
             while (ahead := due - time.perf_counter()) > 0:
                 await asyncio.sleep(ahead)
@@ -187,7 +230,7 @@ class Generator:
         await self._until_idle()
 
     async def _closed(self) -> None:
-        for _ in range(self._load.concurrency):
+        for _ in range(min(self._load.concurrency, self._load.most)):
             self._send(time.perf_counter())
         await self._until_idle()
 
@@ -203,25 +246,34 @@ class Generator:
 
     def _send(self, due: float) -> None:
         self._outcome.late.append(time.perf_counter() - due)
+        self._sent += 1
         self._outstanding += 1
-        self._connection.call(due)
+        self._connection.call(self._messages.next(due))
 
-    def _ended(self, due: float, code: grpc.StatusCode, details: bytes) -> None:
-        outcome, now = self._outcome, time.perf_counter()
+    def _ended(self, sent: Sent, code: grpc.StatusCode, details: bytes) -> None:
+        now = time.perf_counter()
         self._outstanding -= 1
-        if code is grpc.StatusCode.OK:
-            outcome.ends["OK"] += 1
-            outcome.in_time += now <= self._end
-            outcome.ok.append(now - due)
-        else:
-            outcome.refused.append(now - due)
-            reason, retry = read_details(details)
-            outcome.ends[f"{code.name} {reason}".strip()] += 1
-            outcome.without_retry_info += code is grpc.StatusCode.RESOURCE_EXHAUSTED and not retry
-        if not self._load.rate and now < self._end:
+        self._count(sent, code, details, now)
+        if not self._load.rate and now < self._end and self._sent < self._load.most:
             self._send(now)
         elif not self._outstanding:
             self._idle.set()
+
+    def _count(self, sent: Sent, code: grpc.StatusCode, details: bytes, now: float) -> None:
+        outcome, taken = self._outcome, now - sent.due
+        reason, retry = ("", False) if code is grpc.StatusCode.OK else read_details(details)
+        outcome.without_retry_info += code is grpc.StatusCode.RESOURCE_EXHAUSTED and not retry
+        end = f"{code.name} {reason}".strip()
+        if not sent.good:
+            outcome.broken_ends[end] += 1
+            outcome.broken.append(taken)
+            return
+        outcome.ends[end] += 1
+        if code is grpc.StatusCode.OK:
+            outcome.in_time += now <= self._end
+            outcome.ok.append(taken)
+        else:
+            outcome.refused.append(taken)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -236,7 +288,7 @@ def read_details(details: bytes) -> tuple[str, bool]:
 
 async def _main(load: Load) -> None:
     outcome = await Generator(load).run()
-    for name in ("ok", "refused", "late"):
+    for name in ("ok", "refused", "broken", "late"):
         setattr(outcome, name, [round(value, 6) for value in getattr(outcome, name)])
     sys.stdout.write(json.dumps(vars(outcome)))
 
@@ -248,4 +300,4 @@ def percentile(seconds: list[float], q: float) -> float:
 
 if __name__ == "__main__":
     gc.disable()  # a pause of the generator would be the server's latency
-    asyncio.run(_main(Load(**json.loads(sys.argv[1]))))
+    asyncio.run(_main(Load(**json.load(sys.stdin))))

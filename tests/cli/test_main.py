@@ -14,7 +14,20 @@ from explaind import __version__
 from explaind.cli.main import EXAMPLES, app
 from explaind.settings import Settings
 
-COMMANDS = ("demo", "explain", "compare", "traverse", "serve", "models", "batch", "train", "label", "evaluate", "new")
+COMMANDS = (
+    "demo",
+    "explain",
+    "compare",
+    "traverse",
+    "serve",
+    "models",
+    "batch",
+    "train",
+    "label",
+    "evaluate",
+    "new",
+    "bench",
+)
 HEAVY = ("numpy", "grpc", "torch", "onnxruntime", "matplotlib", "pyarrow", "PIL", "pydantic", "explaind.engine")
 Run = Callable[..., Any]
 

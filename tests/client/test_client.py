@@ -15,8 +15,16 @@ from tests.client.stand_in import BUSY, StandIn, picture
 
 
 def test_explain_asks_what_was_asked(client: Client, stand_in: StandIn) -> None:
-    client.explain(picture(1), model="digits", version="2", anomaly_score=True, path_mask=PathMaskParameters(seed=7))
+    client.explain(
+        picture(1),
+        model="digits",
+        version="2",
+        anomaly_score=True,
+        path_mask=PathMaskParameters(seed=7),
+        uint8_images=True,
+    )
     request = stand_in.requests[-1]
+    assert request.image_dtype == pb.DATA_TYPE_UINT8
     assert (request.model, request.model_version) == ("digits", "2")
     assert request.HasField("anomaly_score")
     assert not request.HasField("latent_ranking")

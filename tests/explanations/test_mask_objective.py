@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from explaind.explanations.blur import Blur
+from explaind.explanations.budget import Budget
 from explaind.explanations.mask_objective import MaskObjective
+from explaind.explanations.path_attribution import PathGradient
 from explaind.explanations.types import Interpolation
-from tests.explanations.morphing_models import SIDE, AffineClassifier, code_of, template_models
+from tests.explanations.morphing_models import SIDE, AffineClassifier, TemplateClassifier, code_of, template_models
 from tests.explanations.paths import ends, objective_of, path_of, pixel_models
 
 
@@ -73,3 +77,55 @@ def test_the_gap_bounds_the_improvement_along_any_direction() -> None:
         moved = objective.evaluate(state.mask + 0.01 * (corner - state.mask))
         assert (moved.objective - state.objective) / 0.01 <= state.gap + 5e-3
     assert state.gap >= 0.0
+
+
+@pytest.mark.parametrize("count", [2, 3, 20, 100, 400])
+def test_a_sparing_objective_is_the_whole_one_for_less(count: int) -> None:
+    models = template_models()
+    _, points = path_of(models, ends(code_of(1), code_of(0)), Interpolation.SLERP, count)
+    gradient, classifier = _Counting(models.classifier), _Counting(models.classifier)
+    whole = objective_of(models, points, 0)
+    sparing = MaskObjective(
+        PathGradient(gradient, 0, points.logits.shape[1], Budget()),
+        points,
+        0,
+        Blur(SIDE, SIDE),
+        1.0,
+        sparing=classifier,
+    )
+    for mask in (np.zeros((SIDE, SIDE)), np.random.default_rng(42).random((SIDE, SIDE)), np.ones((SIDE, SIDE))):
+        gradient.rows = classifier.rows = 0
+        exact, near = whole.evaluate(mask), sparing.evaluate(mask)
+        assert near.objective == pytest.approx(exact.objective, abs=2e-4)
+        assert near.gap == pytest.approx(exact.gap, abs=2e-3)
+        assert gradient.rows + classifier.rows <= count - 1
+    if count == 100:
+        assert gradient.rows < 0.8 * (count - 1)
+
+
+def test_a_jump_between_two_sure_images_is_not_overlooked() -> None:
+    """p_s(1 − p_s) is 0 at every image of the path; all of T lies in one step."""
+    models = pixel_models(TemplateClassifier(np.array([[1e9] + [0.0] * 15, [-1e9] + [0.0] * 15])), 4, 4)
+    _, points = path_of(models, ends(np.full(16, 0.31), np.full(16, 0.73)), Interpolation.LINEAR, 50)
+    gradient = PathGradient(models.classifier_gradient, 0, 2, Budget())
+    sparing = MaskObjective(gradient, points, 0, Blur(4, 4), 0.0, sparing=models.classifier)
+    whole = objective_of(models, points, 0, 0.0)
+    full = np.ones((4, 4))
+    assert abs(sparing.change) == pytest.approx(1.0)
+    assert sparing.evaluate(full).objective == pytest.approx(whole.evaluate(full).objective)
+
+
+class _Counting:
+    """A classifier that counts the images it is asked about."""
+
+    def __init__(self, classifier: Any) -> None:
+        self._classifier, self.rows = classifier, 0
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        self.rows += len(images)
+        return np.asarray(self._classifier.logits(images))
+
+    def probability_gradient(self, images: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        self.rows += len(images)
+        slope, probabilities = self._classifier.probability_gradient(images, weights)
+        return slope, probabilities

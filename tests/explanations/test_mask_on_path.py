@@ -28,9 +28,7 @@ def _solve(
 ) -> MaskOnPath:
     path, points = path_of(models, morph, parameters.interpolation, parameters.step_count)
     cost = path_mask_parameters.sparsity(parameters, STATISTICS)
-    return mask_on_path.solve(
-        models.classifier_gradient, path, points, morph.self_class, parameters.solver, cost, budget or Budget()
-    )
+    return mask_on_path.solve(models, path, points, morph.self_class, parameters.solver, cost, budget or Budget())
 
 
 def _affine(channels: int = 1, size: int = 28) -> tuple[MorphingModels, np.ndarray, np.ndarray, np.ndarray]:

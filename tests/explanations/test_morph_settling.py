@@ -12,6 +12,7 @@ from explaind.errors import Cancelled
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import MorphingModels
 from explaind.explanations.morph_settling import ROUNDS, settle
+from explaind.explanations.morph_start import MorphStart
 from explaind.explanations.morph_walk import Goal, Stop, Walk
 from tests.explanations.morphing_models import CLASSES, Decoder, code_of, template_models
 
@@ -51,9 +52,14 @@ def _no_walk(code: np.ndarray, taken: int) -> Walk:
     raise AssertionError("the class was not lost; nothing to walk on for")
 
 
+def _start(models: MorphingModels, code: np.ndarray) -> MorphStart:
+    image = models.autoencoder.decode(code[None].astype(np.float32))
+    return MorphStart(code=code.astype(np.float64), image=image, top_class=GOAL.rival, agrees=True)
+
+
 def _settled(decoder: Decoder, start: np.ndarray, end: np.ndarray) -> Walk:
     models = _models(decoder)
-    return settle(models, start.astype(np.float64), _walk(models, end), GOAL, _no_walk, Budget())
+    return settle(models, _start(models, start), _walk(models, end), GOAL, _no_walk, Budget())
 
 
 def test_what_the_round_trip_keeps_stays() -> None:
@@ -83,7 +89,7 @@ def test_a_lost_class_is_walked_to_again_and_the_steps_are_added() -> None:
         asked.append((code, taken))
         return _walk(models, code_of(1), steps=3)
 
-    end = settle(models, np.zeros(6), _walk(models, code_of(1)), GOAL, walk_on, Budget())
+    end = settle(models, _start(models, np.zeros(6)), _walk(models, code_of(1)), GOAL, walk_on, Budget())
     assert [taken for _, taken in asked] == [5 + 3 * i for i in range(ROUNDS)]
     assert asked[0][0] == pytest.approx(0.1 * code_of(1), abs=1e-3)
     assert end.steps == 5 + 3 * ROUNDS
@@ -94,7 +100,12 @@ def test_where_the_class_is_lost_for_good_the_first_end_is_the_answer() -> None:
     models = _models(_Shrinking(0.1))
     first = _walk(models, code_of(1))
     end = settle(
-        models, np.zeros(6), first, GOAL, lambda code, _: _walk(models, code, Stop.STEPS_SPENT, steps=95), Budget()
+        models,
+        _start(models, np.zeros(6)),
+        first,
+        GOAL,
+        lambda code, _: _walk(models, code, Stop.STEPS_SPENT, steps=95),
+        Budget(),
     )
     assert end is first
 
@@ -103,17 +114,17 @@ def test_where_the_class_is_lost_for_good_the_first_end_is_the_answer() -> None:
 def test_a_walk_that_did_not_arrive_is_left_alone(stop: Stop) -> None:
     models = _models(_Shrinking(0.8))
     walk = _walk(models, code_of(1), stop)
-    assert settle(models, np.zeros(6), walk, GOAL, _no_walk, Budget()) is walk
+    assert settle(models, _start(models, np.zeros(6)), walk, GOAL, _no_walk, Budget()) is walk
 
 
 def test_near_the_deadline_the_end_is_taken_as_it_is() -> None:
     models = _models(_Shrinking(0.8))
     walk = _walk(models, code_of(1))
-    assert settle(models, np.zeros(6), walk, GOAL, _no_walk, Budget(deadline=time.monotonic())) is walk
+    assert settle(models, _start(models, np.zeros(6)), walk, GOAL, _no_walk, Budget(deadline=time.monotonic())) is walk
 
 
 def test_cancellation_ends_it() -> None:
     models, budget = _models(_Shrinking(0.8)), Budget()
     budget.cancel()
     with pytest.raises(Cancelled):
-        settle(models, np.zeros(6), _walk(models, code_of(1)), GOAL, _no_walk, budget)
+        settle(models, _start(models, np.zeros(6)), _walk(models, code_of(1)), GOAL, _no_walk, budget)

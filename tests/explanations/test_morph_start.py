@@ -94,3 +94,76 @@ def test_an_image_of_a_third_class_starts_from_a_code_of_the_pair() -> None:
 
 def test_an_image_far_from_both_classes_has_no_start() -> None:
     assert _choose((9.0, 0.0, 0.0), (1, 2)).top_class is None
+
+
+class _Scattered(_Coordinates):
+    """Classes scattered over the codes, so that the closest candidate is often not fit; counts what is classified."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(0.1)
+        self._directions = np.random.default_rng(seed).normal(size=(SIZE, 4))
+        self.classified = 0
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        self.classified += len(images)
+        return np.sin(7 * images[:, 0, 0] @ self._directions).astype(np.float32)
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (2, 3), (1, 2)])
+@pytest.mark.parametrize("seed", range(12))
+def test_the_start_is_the_closest_fit_candidate_of_all(seed: int, pair: tuple[int, int]) -> None:
+    """Beside the definition written out: every candidate classified."""
+    model = _Scattered(seed)
+    image = np.zeros((1, SIZE, SIZE), np.float32)
+    image[0, 0] = np.random.default_rng(seed + 100).normal(size=SIZE)
+    logits = model.logits(image[None])[0]
+    prediction = Prediction(
+        class_index=int(logits.argmax()), probability=1.0, probabilities=softmax(logits), logits=logits
+    )
+    models = MorphingModels(model, model, model, model)
+    start = morph_start.choose(models, image, pair, prediction, np.random.default_rng(35), Budget())
+
+    random = np.random.default_rng(35)
+    mean, deviation = model.encode(image[None])
+    for widening in morph_start.WIDENINGS:
+        noise = random.standard_normal((morph_start.SAMPLES, SIZE))
+        codes = np.concatenate([mean, mean + widening * deviation * noise]).astype(np.float32)
+        best = _closest_by_definition(model, image, codes, pair, logits)
+        if best is not None:
+            break
+    if best is None:
+        assert start.top_class is None
+    else:
+        np.testing.assert_array_equal(start.code, best)
+        np.testing.assert_array_equal(start.image, model.decode(best[None]))
+
+
+def _closest_by_definition(
+    model: _Scattered, image: np.ndarray, codes: np.ndarray, pair: tuple[int, int], own: np.ndarray
+) -> np.ndarray | None:
+    order = np.argsort(-model.logits(model.decode(codes)), axis=1)[:, :2]
+    mine = np.argsort(-own)[:2]
+    if mine[0] not in pair:
+        fit = np.isin(order[:, 0], pair)
+    else:
+        fit = (order == mine).all(axis=1)
+        fit = fit if fit.any() else order[:, 0] == mine[0]
+    distances = np.abs(model.decode(codes) - image).mean(axis=(1, 2, 3), dtype=np.float64)
+    return codes[np.argmin(np.where(fit, distances, np.inf))] if fit.any() else None
+
+
+def test_where_the_closest_is_fit_the_others_are_not_classified() -> None:
+    model = _Scattered(3)
+    image = np.zeros((1, SIZE, SIZE), np.float32)
+    logits = np.array([4.0, 2.0, 0.0, 0.0])
+    prediction = Prediction(class_index=0, probability=1.0, probabilities=softmax(logits), logits=logits)
+    model.logits = lambda images: _noted(model, len(images)) * logits.astype(np.float32)  # type: ignore[method-assign]
+    models = MorphingModels(model, model, model, model)
+    start = morph_start.choose(models, image, (0, 1), prediction, np.random.default_rng(35), Budget())
+    assert (start.top_class, start.agrees) == (0, True)
+    assert model.classified == morph_start.LOOKED_AT_FIRST
+
+
+def _noted(model: _Scattered, count: int) -> np.ndarray:
+    model.classified += count
+    return np.ones((count, 1), np.float32)

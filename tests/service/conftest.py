@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from numpy.typing import NDArray
 
+from explaind.backends.call_context import CallContext, current
 from explaind.errors import ExplaindError, ModelNotFound, ShapeMismatch
 from explaind.explanations.budget import Budget
 from explaind.explanations.latent_types import (
@@ -68,6 +69,7 @@ class SmallEngine:
     cancelled: int = 0
     most_running: int = 0
     seen: list[ExplanationRequest] = field(default_factory=list)
+    asked_for: list[tuple[CallContext, Budget]] = field(default_factory=list)
     traversed: list[TraversalParameters] = field(default_factory=list)
     closed: bool = False
     slow_gate: threading.Event | None = None
@@ -78,6 +80,7 @@ class SmallEngine:
             self.running += 1
             self.most_running = max(self.most_running, self.running)
             self.seen.append(request)
+            self.asked_for.append((current(), budget))
         try:
             return self._explain(request, budget)
         finally:
@@ -109,6 +112,7 @@ class SmallEngine:
         )
 
     def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult:
+        self.asked_for.append((current(), budget))
         self._find(request.model)
         images: list[tuple[int, NDArray[Any]]] = []
         errors: list[tuple[int, ExplaindError]] = []
@@ -129,6 +133,7 @@ class SmallEngine:
         )
 
     def compare(self, request: CompareRequest, budget: Budget) -> CompareResult:
+        self.asked_for.append((current(), budget))
         self._find(request.model)
         first, second = self._image(request.image_a), self._image(request.image_b)
         means = [np.array([image.mean()], np.float32) for image in (first, second)]

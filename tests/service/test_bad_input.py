@@ -108,6 +108,7 @@ BAD_IMAGES = {
 BAD_PARAMETERS = {
     "no model": ({"model": ""}, "INVALID_REQUEST", "model"),
     "negative top classes": ({"top_classes": -1}, "PARAMETER_OUT_OF_RANGE", "top_classes"),
+    "image data type": ({"image_dtype": 7}, "PARAMETER_OUT_OF_RANGE", "image_dtype"),
     "target class": (
         {"latent_ranking": Ranking(target_class=10)},
         "PARAMETER_OUT_OF_RANGE",
@@ -309,3 +310,16 @@ async def test_everything_at_once_is_answered(stub):
     assert list(answer.path_mask.attribution.shape) == [28, 28]
     assert len(answer.provenance.bundle_digest) == 64
     assert {timing.stage for timing in answer.provenance.timings} >= {"predict", "path_mask"}
+
+
+async def test_images_that_are_asked_for_as_bytes_are_a_fourth_as_large(stub):
+    wide, narrow = [
+        (await stub.Explain(asked(path_mask=Mask(include_path=True), image_dtype=dtype), timeout=60)).path_mask
+        for dtype in (explanation_pb2.DATA_TYPE_UNSPECIFIED, explanation_pb2.DATA_TYPE_UINT8)
+    ]
+    for name in ("mask", "other_image", "reconstruction", "path"):
+        few, many = getattr(narrow, name), getattr(wide, name)
+        assert (few.dtype, few.shape) == (explanation_pb2.DATA_TYPE_UINT8, many.shape)
+        difference = np.frombuffer(few.values, np.uint8) / 255 - np.frombuffer(many.values, np.float32)
+        assert np.abs(difference).max() <= 0.5 / 255 + 1e-6
+    assert narrow.attribution == wide.attribution

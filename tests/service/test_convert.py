@@ -31,7 +31,7 @@ from explaind.explanations.types import (
 )
 from explaind.requests import ExplanationRequest, ImageInput, ScoreResult
 from explaind.service import convert
-from explaind.service.convert import enums
+from explaind.service.convert import AnswerForm, enums
 from explaind.v1 import explanation_pb2, explanation_service_pb2
 
 FLOAT32 = explanation_pb2.DATA_TYPE_FLOAT32
@@ -323,7 +323,7 @@ def test_a_whole_explanation_is_told():
             seed=7,
             timings=(StageTiming(stage="predict", backend="onnx", seconds=0.5),),
         ),
-        top_classes=2,
+        form=AnswerForm(top_classes=2),
         request_id="r",
     )
     assert [(s.class_index, s.class_name) for s in answer.prediction.scores] == [(1, "b"), (2, "c")]
@@ -342,8 +342,10 @@ def test_a_whole_explanation_is_told():
 
 def test_images_of_the_anomaly_come_on_request():
     answer = convert.results.anomaly_to_proto(
-        BATCH, AnomalyScoreParameters(include_reconstruction=True, include_error_map=True)
+        BATCH, AnomalyScoreParameters(include_reconstruction=True, include_error_map=True), np.dtype(np.uint8)
     )
+    assert answer.reconstruction.dtype == explanation_pb2.DATA_TYPE_UINT8
+    assert answer.error_map.dtype == explanation_pb2.DATA_TYPE_FLOAT32
     assert answer.reconstruction.shape == [1, 4, 4]
     assert answer.error_map.shape == [4, 4]
 
@@ -378,3 +380,23 @@ def test_no_readable_image_is_all_nan():
     assert list(answer.class_indices) == [-1, -1]
     assert np.isnan(answer.scores).all()
     assert len(answer.ssim) == 2
+
+
+@pytest.mark.parametrize("values", [[0.0, 0.5, 1.0], [-0.1, 1.1, 0.0019]])
+def test_images_as_bytes_are_rounded_and_stay_in_range(values):
+    back = convert.array_from_proto(
+        convert.tensors.image_to_proto(np.array(values, np.float32), np.dtype(np.uint8)), rank=1, field="x"
+    )
+    np.testing.assert_array_equal(back, np.rint(255 * np.clip(values, 0, 1)))
+    assert back.dtype == np.uint8
+
+
+def test_the_form_of_an_answer_is_read_and_checked():
+    message = explanation_service_pb2.ExplainRequest
+    assert convert.answer_form_from_proto(message()) == AnswerForm()
+    asked = message(top_classes=3, image_dtype=explanation_pb2.DATA_TYPE_UINT8)
+    assert convert.answer_form_from_proto(asked) == AnswerForm(3, np.dtype(np.uint8))
+    for bad, field in ((message(top_classes=-1), "top_classes"), (message(image_dtype=9), "image_dtype")):
+        with pytest.raises(ParameterOutOfRange) as caught:
+            convert.answer_form_from_proto(bad)
+        assert caught.value.metadata["field"] == field

@@ -6,6 +6,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
 from explaind.errors import ModelLoading
+from explaind.service.health import HealthMonitor
 
 pytestmark = pytest.mark.asyncio
 
@@ -23,6 +24,16 @@ async def test_every_key_serves_once_warmed(start):
     running = await start()
     for key in ("", *SERVICES, "small", "backend/onnx"):
         assert await check(running, key) == SERVING
+
+
+async def test_what_is_to_be_done_once_warm_is_done_before_anybody_is_told(small_engine, until):
+    seen = []
+    monitor = HealthMonitor(small_engine(), SERVICES, warmed=lambda: seen.append(monitor.serving))
+    running = asyncio.create_task(monitor.run())
+    await until(lambda: monitor.serving)
+    running.cancel()
+    await monitor.close()
+    assert seen == [False]
 
 
 async def test_an_unknown_key_is_not_found(start):

@@ -1,6 +1,8 @@
 import grpc
 import pytest
 
+from explaind.v1 import explanation_pb2, explanation_service_pb2
+
 pytestmark = pytest.mark.asyncio
 
 
@@ -46,3 +48,27 @@ async def test_request_id_comes_back_with_an_error_too(start, request_for):
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await running.explanations.Explain(request_for(model="other"), metadata=(("x-request-id", "mine-2"),))
     assert ("x-request-id", "mine-2") in list(caught.value.trailing_metadata())
+
+
+async def test_model_calls_are_made_in_the_callers_name(start, request_for):
+    """Request id, budget and cost class: what the backend's log, and whoever orders calls, go by."""
+    running = await start()
+    named = (("x-request-id", "mine-3"),)
+    image = request_for().image
+    await running.explanations.Explain(request_for(), metadata=named, timeout=60)
+    await running.explanations.Explain(request_for(path_mask=explanation_pb2.PathMaskParameters()), metadata=named)
+    few, many = (
+        explanation_service_pb2.ScoreAnomaliesRequest(
+            model="small", encoded=explanation_service_pb2.EncodedImages(images=[b"none"] * count)
+        )
+        for count in (1, 256)
+    )
+    await running.explanations.ScoreAnomalies(few, metadata=named)
+    await running.explanations.ScoreAnomalies(many, metadata=named)
+    compare = explanation_service_pb2.CompareLatentsRequest(model="small", image_a=image, image_b=image)
+    await running.explanations.CompareLatents(compare, metadata=named)
+    assert {context.request_id for context, _ in running.engine.asked_for} == {"mine-3"}
+    assert all(context.budget is budget for context, budget in running.engine.asked_for)
+    assert running.engine.asked_for[0][0].deadline is not None
+    classes = [context.cost_class.value for context, _ in running.engine.asked_for]
+    assert classes == ["fast", "slow", "fast", "slow", "fast"]

@@ -4,6 +4,7 @@
 raises a typed error that names the field as the caller wrote it; ranges are checked where they are used.
 """
 
+from explaind.service.convert.answer_form import AnswerForm, answer_form_from_proto
 from explaind.service.convert.latents import (
     compare_request_from_proto,
     compare_result_to_proto,
@@ -27,15 +28,16 @@ from explaind.service.convert.requests import (
     request_to_proto,
     score_request_from_proto,
     score_size,
-    top_classes_from_proto,
 )
 from explaind.service.convert.results import explanation_to_proto
 from explaind.service.convert.scores import score_result_to_proto
 from explaind.service.convert.tensors import array_from_proto, tensor_to_proto
 
 __all__ = [
+    "AnswerForm",
     "anomaly_parameters_from_proto",
     "anomaly_parameters_to_proto",
+    "answer_form_from_proto",
     "array_from_proto",
     "asked_from_proto",
     "compare_request_from_proto",
@@ -55,7 +57,6 @@ __all__ = [
     "score_result_to_proto",
     "score_size",
     "tensor_to_proto",
-    "top_classes_from_proto",
     "traverse_request_from_proto",
     "traverse_result_to_proto",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -54,6 +55,7 @@ def enum_from_proto(kind: type[EnumT], number: int, *, default: DefaultT, field:
     return kind(name.removeprefix(prefix(wrapper)).lower())
 
 
+@functools.cache  # there are some forty members
 def enum_to_proto(member: StrEnum | None) -> Any:
     """The proto number of `member`; that of "unspecified" for None."""
     if member is None:

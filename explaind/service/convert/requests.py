@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from explaind.errors import ImageUndecodable, InvalidRequest, ParameterOutOfRange
 from explaind.explanations.types import AnomalyScoreParameters
 from explaind.requests import ExplanationRequest, ImageInput, ScoreRequest
 from explaind.service.convert import parameters
 from explaind.service.convert.tensors import array_from_proto, tensor_to_proto
 from explaind.v1 import explanation_pb2, explanation_service_pb2
+
+_NO_IMAGE = ImageInput()
 
 
 def image_from_proto(image: explanation_pb2.Image, *, field: str = "image") -> ImageInput:
@@ -31,29 +31,26 @@ def image_to_proto(image: ImageInput) -> explanation_pb2.Image:
     return explanation_pb2.Image(encoded=image.encoded or b"", resize=image.resize)
 
 
-def asked_from_proto(message: explanation_service_pb2.ExplainRequest) -> ExplanationRequest:
-    """What is asked for, without the image, which stays empty: enough to tell the cost, and cheap. The presence of a
-    parameter message asks for that explanation."""
-    asked = {name for name in ("latent_ranking", "anomaly_score", "path_mask") if message.HasField(name)}
+def asked_from_proto(
+    message: explanation_service_pb2.ExplainRequest, image: ImageInput = _NO_IMAGE
+) -> ExplanationRequest:
+    """What is asked for of `image`; without it, enough to tell the cost, and cheap. The presence of a parameter message
+    asks for that explanation."""
+    ranking, anomaly, mask = (message.HasField(name) for name in ("latent_ranking", "anomaly_score", "path_mask"))
     return ExplanationRequest(
         model=message.model,
         version=message.model_version,
-        image=ImageInput(),
-        latent_ranking=parameters.ranking_parameters_from_proto(message.latent_ranking)
-        if "latent_ranking" in asked
-        else None,
-        anomaly_score=parameters.anomaly_parameters_from_proto(message.anomaly_score)
-        if "anomaly_score" in asked
-        else None,
-        path_mask=parameters.path_mask_parameters_from_proto(message.path_mask) if "path_mask" in asked else None,
+        image=image,
+        latent_ranking=parameters.ranking_parameters_from_proto(message.latent_ranking) if ranking else None,
+        anomaly_score=parameters.anomaly_parameters_from_proto(message.anomaly_score) if anomaly else None,
+        path_mask=parameters.path_mask_parameters_from_proto(message.path_mask) if mask else None,
     )
 
 
 def request_from_proto(message: explanation_service_pb2.ExplainRequest) -> ExplanationRequest:
     """`asked_from_proto` with its image."""
     model_name(message.model)
-    image = image_from_proto(message.image)
-    return replace(asked_from_proto(message), image=image)
+    return asked_from_proto(message, image_from_proto(message.image))
 
 
 def request_to_proto(request: ExplanationRequest, *, top_classes: int = 0) -> explanation_service_pb2.ExplainRequest:
@@ -67,15 +64,6 @@ def request_to_proto(request: ExplanationRequest, *, top_classes: int = 0) -> ex
         anomaly_score=None if anomaly is None else parameters.anomaly_parameters_to_proto(anomaly),
         path_mask=None if mask is None else parameters.path_mask_parameters_to_proto(mask),
     )
-
-
-def top_classes_from_proto(message: explanation_service_pb2.ExplainRequest) -> int | None:
-    """How many scores to return; None: all."""
-    if message.top_classes < 0:
-        raise ParameterOutOfRange(
-            f"top_classes is {message.top_classes}; send 0 for all classes or a positive number.", field="top_classes"
-        )
-    return message.top_classes or None
 
 
 def score_request_from_proto(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,29 +19,33 @@ from explaind.explanations.types import (
     ReconstructionLosses,
     StageTiming,
 )
+from explaind.service.convert.answer_form import AnswerForm
 from explaind.service.convert.enums import enum_to_proto
-from explaind.service.convert.tensors import tensor_to_proto
+from explaind.service.convert.tensors import ImageDtype, image_to_proto, tensor_to_proto
 from explaind.v1 import explanation_pb2, explanation_service_pb2
 
+_PLAIN = AnswerForm()
 LOSSES = ("mse", "mae", "cosine_distance", "ssim", "cross_entropy", "color_cross_entropy", "cross_entropy_excess")
 
 
 def explanation_to_proto(
     explanation: Explanation,
     *,
-    top_classes: int | None = None,
+    form: AnswerForm = _PLAIN,
     anomaly: AnomalyScoreParameters | None = None,
     request_id: str = "",
 ) -> explanation_service_pb2.ExplainResponse:
-    """top_classes: how many scores, None all. anomaly: the parameters asked for; says which images to return."""
+    """anomaly: the parameters asked for; says which images to return."""
     ranking, batch, mask = explanation.latent_ranking, explanation.anomaly, explanation.path_mask
     return explanation_service_pb2.ExplainResponse(
         model=explanation.model,
         model_version=explanation.model_version,
-        prediction=prediction_to_proto(explanation.prediction, explanation.class_names, top_classes),
-        latent_ranking=None if ranking is None else ranking_to_proto(ranking),
-        anomaly_score=None if batch is None else anomaly_to_proto(batch, anomaly or AnomalyScoreParameters()),
-        path_mask=None if mask is None else path_mask_to_proto(mask),
+        prediction=prediction_to_proto(explanation.prediction, explanation.class_names, form.top_classes),
+        latent_ranking=None if ranking is None else ranking_to_proto(ranking, form.image_dtype),
+        anomaly_score=None
+        if batch is None
+        else anomaly_to_proto(batch, anomaly or AnomalyScoreParameters(), form.image_dtype),
+        path_mask=None if mask is None else path_mask_to_proto(mask, form.image_dtype),
         provenance=provenance_to_proto(
             bundle_digest=explanation.bundle_digest,
             image_digest=explanation.image_digest,
@@ -54,49 +59,53 @@ def explanation_to_proto(
 def prediction_to_proto(
     prediction: Prediction, class_names: Sequence[str], top_classes: int | None
 ) -> explanation_pb2.Prediction:
-    order = np.argsort(-prediction.probabilities, kind="stable")[:top_classes]
+    order: list[int] = np.argsort(-prediction.probabilities, kind="stable")[:top_classes].tolist()
+    probabilities: list[float] = prediction.probabilities.tolist()
     return explanation_pb2.Prediction(
         class_index=prediction.class_index,
         class_name=_name(class_names, prediction.class_index),
         probability=prediction.probability,
         scores=[
             explanation_pb2.ClassScore(
-                class_index=index, class_name=_name(class_names, index), probability=prediction.probabilities[index]
+                class_index=index, class_name=_name(class_names, index), probability=probabilities[index]
             )
-            for index in map(int, order)
+            for index in order
         ],
     )
 
 
-def ranking_to_proto(ranking: LatentRanking) -> explanation_pb2.LatentRanking:
+def ranking_to_proto(ranking: LatentRanking, image_dtype: ImageDtype) -> explanation_pb2.LatentRanking:
     return explanation_pb2.LatentRanking(
         method=enum_to_proto(ranking.method),
         scope=enum_to_proto(ranking.scope),
         measure=enum_to_proto(ranking.measure),
         target_class=ranking.target_class,
         latent_space=ranking.latent_space,
-        latents=[latent_to_proto(latent) for latent in ranking.latents],
+        latents=[latent_to_proto(latent, image_dtype) for latent in ranking.latents],
         surrogate_fidelity=ranking.surrogate_fidelity,
         reconstruction_agrees=ranking.reconstruction_agrees,
     )
 
 
-def latent_to_proto(latent: RankedLatent) -> explanation_pb2.RankedLatent:
+def latent_to_proto(latent: RankedLatent, image_dtype: ImageDtype) -> explanation_pb2.RankedLatent:
     return explanation_pb2.RankedLatent(
         dimensions=latent.factor.dimensions,
         label=latent.factor.label,
         label_confidence=enum_to_proto(latent.factor.confidence),
         importance=latent.importance,
         direction=latent.direction,
-        latent_values=latent.latent_values,
-        response=() if latent.response is None else latent.response,
-        traversal=None if latent.traversal is None else tensor_to_proto(latent.traversal),
+        latent_values=latent.latent_values.tolist(),
+        response=() if latent.response is None else latent.response.tolist(),
+        traversal=None if latent.traversal is None else image_to_proto(latent.traversal, image_dtype),
         note=latent.note,
     )
 
 
-def anomaly_to_proto(batch: AnomalyBatch, parameters: AnomalyScoreParameters) -> explanation_pb2.AnomalyScore:
+def anomaly_to_proto(
+    batch: AnomalyBatch, parameters: AnomalyScoreParameters, image_dtype: ImageDtype
+) -> explanation_pb2.AnomalyScore:
     """The first and only image of `batch`."""
+    rebuilt = batch.reconstructions[0]
     return explanation_pb2.AnomalyScore(
         detector=enum_to_proto(batch.detector),
         score=batch.scores[0],
@@ -111,7 +120,7 @@ def anomaly_to_proto(batch: AnomalyBatch, parameters: AnomalyScoreParameters) ->
             explanation_pb2.Contribution(feature=c.feature, standardized_value=c.standardized_value, share=c.share)
             for c in batch.contributions[0]
         ],
-        reconstruction=tensor_to_proto(batch.reconstructions[0]) if parameters.include_reconstruction else None,
+        reconstruction=image_to_proto(rebuilt, image_dtype) if parameters.include_reconstruction else None,
         error_map=tensor_to_proto(batch.error_maps[0]) if parameters.include_error_map else None,
     )
 
@@ -120,17 +129,17 @@ def losses_to_proto(losses: ReconstructionLosses) -> explanation_pb2.Reconstruct
     return explanation_pb2.ReconstructionLosses(**{name: float(getattr(losses, name)[0]) for name in LOSSES})
 
 
-def path_mask_to_proto(mask: PathMask) -> explanation_pb2.PathMask:
+def path_mask_to_proto(mask: PathMask, image_dtype: ImageDtype) -> explanation_pb2.PathMask:
     return explanation_pb2.PathMask(
         self_class=mask.self_class,
         other_class=mask.other_class,
-        mask=tensor_to_proto(mask.mask),
+        mask=image_to_proto(mask.mask, image_dtype),
         attribution=tensor_to_proto(mask.attribution),
-        other_image=tensor_to_proto(mask.other_image),
-        reconstruction=tensor_to_proto(mask.reconstruction),
-        path=None if mask.path is None else tensor_to_proto(mask.path),
-        gains=mask.gains,
-        entropies=mask.entropies,
+        other_image=image_to_proto(mask.other_image, image_dtype),
+        reconstruction=image_to_proto(mask.reconstruction, image_dtype),
+        path=None if mask.path is None else image_to_proto(mask.path, image_dtype),
+        gains=mask.gains.tolist(),
+        entropies=mask.entropies.tolist(),
         objective=mask.objective,
         stationarity_gap=mask.stationarity_gap,
         probability_change=mask.probability_change,
@@ -155,15 +164,14 @@ def provenance_to_proto(
     seed: int = 0,
 ) -> explanation_pb2.Provenance:
     """time: now."""
-    time = Timestamp()
-    time.GetCurrentTime()
+    seconds, nanos = divmod(time.time_ns(), 10**9)
     return explanation_pb2.Provenance(
         bundle_digest=bundle_digest,
         image_digest=image_digest,
         seed=seed,
         timings=[explanation_pb2.StageTiming(stage=t.stage, backend=t.backend, seconds=t.seconds) for t in timings],
         request_id=request_id,
-        time=time,
+        time=Timestamp(seconds=seconds, nanos=nanos),
     )
 
 

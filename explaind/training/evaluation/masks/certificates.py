@@ -87,7 +87,7 @@ def _both(subject: Subject, index: int) -> tuple[MaskOnPath, MaskOnPath]:
     points = path.points(np.linspace(0.0, 1.0, fast.step_count))
     cost = sparsity(fast, reference)
     first, second = (
-        mask_on_path.solve(models.classifier_gradient, path, points, ends.self_class, solver, cost, budget)
+        mask_on_path.solve(models, path, points, ends.self_class, solver, cost, budget)
         for solver in (Solver.FAST, Solver.REFERENCE)
     )
     return first, second

@@ -1,0 +1,137 @@
+"""What issue 4 says the benchmark must show: the measured figure beside each bar, from one run's results."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tests.benchmarks.parts import cold_start, front, open_load, sources
+from tests.benchmarks.parts.side_by_side import ALONE, AT_ONCE, BARE, ONE_WORKER, PEER
+from tests.benchmarks.results import Part, Results, Row
+from tests.benchmarks.subjects.asked import ALL, BOTH, MASK, SCORED
+
+Measured = Callable[[Results], float]
+BEFORE = "1 at once, before"
+COMPARISONS = {"≥": operator.ge, "≤": operator.le, "<": operator.lt}
+PEER_ATTRIBUTION = "integrated gradients, 50 steps"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """measured: NaN where the run did not measure it. cpu: the same of CPU times, which a busy machine bends less."""
+
+    what: str
+    comparison: str
+    bar: float
+    unit: str
+    measured: Measured
+    cpu: Measured | None = None
+
+    def row(self, results: Results) -> Row:
+        figure = self.measured(results)
+        known = math.isfinite(figure)
+        cpu = self.cpu(results) if self.cpu else math.nan
+        verdict = ("yes" if COMPARISONS[self.comparison](figure, self.bar) else "**no**") if known else "not run"
+        wanted = f"{self.comparison} {self.bar:,g}{self.unit}".replace(",", "\u202f")
+        return {"what": self.what, "bar": wanted, "measured": figure, "passed": verdict, "by_cpu_time": cpu}
+
+
+def part(results: Results) -> Part:
+    return Part(
+        name="bars",
+        title="What the issue asks for, and what was measured",
+        rows=[bar.row(results) for bar in BARS],
+        columns=("what", "bar", "measured", "passed", "by_cpu_time"),
+        notes=("By CPU time: the same ratio of CPU seconds an item, for what is compared process against process.",),
+    )
+
+
+def _median(part: str, what: str, how: str) -> Measured:
+    return lambda results: results.figure(part, what, how, "median_ms")
+
+
+def _cpu(part: str, what: str, how: str) -> Measured:
+    return lambda results: results.figure(part, what, how, "cpu_ms")
+
+
+def _rate(part: str, what: str, how: str) -> Measured:
+    return lambda results: results.figure(part, what, how, "items_per_second")
+
+
+def _over(upper: Measured, lower: Measured) -> Measured:
+    return lambda results: upper(results) / lower(results)
+
+
+def _figure(part: str, what: str, how: str, column: str) -> Measured:
+    return lambda results: results.figure(part, what, how, column)
+
+
+def _explanation(name: str, how: str) -> Measured:
+    return _median("explanations", name, how)
+
+
+def _idle(results: Results) -> float:
+    """By what share the median at one caller is longer than that of the older tree."""
+    median = _over(_median("concurrency", MASK, "1 at once"), _median("concurrency", MASK, BEFORE))
+    return median(results) - 1
+
+
+def _worst(how: str, column: str, pick: Callable[..., float] = max) -> Measured:
+    """Over everything that was asked in open loops."""
+
+    def measured(results: Results) -> float:
+        found = results.parts.get("open loop")
+        figures = [float(row[column]) for row in found.rows if row["how"] == how] if found else []
+        return pick(figures, default=math.nan)
+
+    return measured
+
+
+_PEER_ONE, _PEER_MANY = _median("peers", PEER_ATTRIBUTION, PEER), f"{PEER}, {AT_ONCE} at once"
+_PEER_CPU = _cpu("peers", PEER_ATTRIBUTION, PEER)
+_OURS_MANY = f"{ONE_WORKER}, {AT_ONCE} at once"
+
+BARS = (
+    Bar("path mask against the source's procedure in PyTorch", "≥", 1000, "×",
+        _figure("sources", MASK, sources.ON_TORCH, "times_ours"),
+        _figure("sources", MASK, sources.ON_TORCH, "times_our_cpu")),
+    Bar("path mask against REFERENCE on the same backend and threads", "≥", 500, "×",
+        _figure("sources", MASK, sources.ON_ONNX, "times_ours"),
+        _figure("sources", MASK, sources.ON_ONNX, "times_our_cpu")),
+    Bar("its objective over the source's, the worst digit", "≥", 0.995, "",
+        _figure("sources", MASK, sources.OURS, "least_objective_ratio")),
+    Bar("all three against the bare session calls in them", "≤", 1.5, "×",
+        _over(_explanation(ALL, ALONE), _explanation(ALL, BARE)),
+        _over(_cpu("explanations", ALL, ALONE), _cpu("explanations", ALL, BARE))),
+    Bar("what gRPC adds to ranking + anomaly, in echoes of the same bytes", "≤", 2.5, "×",
+        _figure(front.NAME, BOTH, "", "echoes")),
+    Bar("path mask over gRPC against TorchServe's attribution", "≤", 1.5, "×",
+        _over(_median("peers", MASK, ONE_WORKER), _PEER_ONE), _over(_cpu("peers", MASK, ONE_WORKER), _PEER_CPU)),
+    Bar("all three over gRPC against TorchServe's attribution", "≤", 2.5, "×",
+        _over(_median("peers", ALL, ONE_WORKER), _PEER_ONE), _over(_cpu("peers", ALL, ONE_WORKER), _PEER_CPU)),
+    Bar("gradient evaluations a second through the service, against TorchServe's", "≥", 1.5, "×",
+        _over(_figure("peers", MASK, _OURS_MANY, "gradients_per_second"),
+              _figure("peers", PEER_ATTRIBUTION, _PEER_MANY, "gradients_per_second"))),
+    Bar("prediction + anomaly over gRPC, faster than TorchServe's attribution", "≥", 10, "×",
+        _over(_PEER_ONE, _median("peers", SCORED, ONE_WORKER)), _over(_PEER_CPU, _cpu("peers", SCORED, ONE_WORKER))),
+    Bar("ScoreAnomalies' items a second (batches of 64), against TorchServe's", "≥", 30, "×",
+        _over(_rate("peers", "batch of 64", ONE_WORKER), _rate("peers", PEER_ATTRIBUTION, _PEER_MANY)),
+        _over(_PEER_CPU, _cpu("peers", "batch of 64", ONE_WORKER))),
+    Bar("path masks a second, 32 callers against 1", "≥", 1.6, "×",
+        _over(_rate("concurrency", MASK, "32 at once"), _rate("concurrency", MASK, "1 at once"))),
+    Bar("idle latency of a path mask, longer than before by (needs --before)", "≤", 0.05, "", _idle),
+    Bar("p99 over p50 at 70 % of the peak, the worst", "≤", 5, "×", _worst(open_load.AT_70, "p99_over_p50")),
+    Bar("goodput at 3× the peak, of the peak, the worst", "≥", 0.9, "", _worst(open_load.AT_300, "of_peak", min)),
+    Bar("Health p99 at 3× the peak, the worst", "<", 100, " ms", _worst(open_load.AT_300, "health_p99_ms")),
+    Bar("CPU seconds of a cold start to SERVING", "<", 2, " s",
+        _figure("cold start", cold_start.WHAT, "", "cpu_s")),
+    Bar("a cold start imports torch (0: no)", "≤", 0, "",
+        _figure("cold start", cold_start.WHAT, "", "imports_torch")),
+    Bar("good calls lost among 10 % broken ones, beyond those lost without", "≤", 0, "",
+        _worst(open_load.AT_70_BROKEN, "lost_beyond_without")),
+    Bar("p99 of the good ones, over that without broken ones, the worst", "≤", 1.1, "×",
+        _worst(open_load.AT_70_BROKEN, "p99_over_without")),
+)  # fmt: skip
+"""In the issue's order. Every ratio is of one run."""

@@ -1,0 +1,56 @@
+"""What a run ran on: without it no figure can be compared."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from explaind.backends.onnx_sessions import cuda_devices
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("onnxruntime-gpu", "torch", "torchserve", "captum", "grpcio", "numpy")
+
+
+def described() -> dict[str, Any]:
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "load_before": round(os.getloadavg()[0], 2),
+        "cuda_devices": cuda_devices(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
+    }
+
+
+def sentence(machine: dict[str, Any]) -> str:
+    packages = ", ".join(f"{name} {number}" for name, number in machine["packages"].items() if number)
+    cuda = f"{machine['cuda_devices']} CUDA devices" if machine["cuda_devices"] else "no CUDA device, so not run on one"
+    return (
+        f"{machine['cores']} cores of {machine['processor']}, load {machine['load_before']} before the run; {cuda}; "
+        f"Python {machine['python']}, {packages}; commit {machine['commit']}."
+    )
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _commit() -> str:
+    try:
+        command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"

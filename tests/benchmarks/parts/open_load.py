@@ -1,0 +1,182 @@
+"""Open loops: calls at a constant rate, whatever becomes of them. 70 % of the peak, three times the peak, and a tenth
+of them broken.
+
+Server, generator and probe share the machine's cores, in the overload more of them than at the peak: the ratios are a
+lower bound.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from explaind.v1 import explanation_pb2 as pb
+from explaind.v1 import explanation_service_pb2 as service_pb
+from tests.benchmarks.daemon import Daemon, HealthProbe
+from tests.benchmarks.effort import Effort
+from tests.benchmarks.open_loop import Load, Outcome, generate, percentile
+from tests.benchmarks.results import Part, Row
+from tests.benchmarks.subjects.asked import MASK, MODEL, PREDICTION, digits, message
+
+ASKED = (PREDICTION, MASK)
+CALLERS = (4, 16, 32)
+"""Of which as many ask at the peak as are served best without a refusal."""
+COMFORTABLE, TOO_MUCH = 0.7, 3.0
+BROKEN_EVERY = 10
+AT_70, AT_70_BROKEN, AT_300 = "70 % of peak", "70 % of peak, 1 in 10 broken", "3× peak"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Outcomes at the peak, at 70 % of it without and with broken calls among them, and at three times it."""
+
+    peak: Outcome
+    comfortable: Outcome
+    broken: Outcome
+    over: Outcome
+    health: list[float]
+    health_failures: int
+
+
+def measure(effort: Effort) -> list[Part]:
+    rows: list[Row] = []
+    with Daemon.running(model_store=effort.store) as daemon:
+        for asked in ASKED:
+            effort.told(f"open loop: {asked}")
+            callers = _callers_at_peak(daemon, asked, effort.load_seconds)
+            turns = [_turn(daemon, asked, effort.load_seconds, callers) for _ in range(effort.turns)]
+            rows += _rows(asked, turns, callers)
+        assert settled(daemon), "calls that never ended"
+    return [
+        Part(
+            name="open loop",
+            title="Open loops over gRPC: constant arrival rates",
+            rows=rows,
+            columns=(
+                "what", "how", "rate", "goodput", "of_peak", "median_ms", "p99_ms", "p99_over_p50", "refused_p50_ms",
+                "refused_p99_ms", "health_p99_ms", "lost", "late_p99_ms",
+            ),
+            notes=(
+                "Peak: a closed loop in the same turn. Goodput: OK answers a second while calls were still sent; of "
+                "peak, health and refusals: medians and percentiles over all turns.",
+                "Lost: good calls that were not answered OK, in all turns. Late: by how much the generator itself sent "
+                "calls later than due.",
+                "Generator, health probe and daemon share the cores: what they take, the daemon lacks.",
+            ),
+        )
+    ]  # fmt: skip
+
+
+def settled(daemon: Daemon, seconds: float = 20.0) -> bool:
+    """Whether every call that was started has been counted as handled: the generator leaves some to their deadlines."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        started = daemon.total("grpc_server_started_total", grpc_method="Explain")
+        if started == daemon.total("grpc_server_handled_total", grpc_method="Explain"):
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def broken_messages() -> tuple[str, ...]:
+    """No image, not the model's size, not a number, no such model, a parameter out of range, and no message at all."""
+    image = digits(1)[0]
+    spoilt = message(PREDICTION, image)
+    spoilt.image.encoded = b"\x89PNG\r\n\x1a\n rubbish"
+    wrong = message(PREDICTION, image)
+    wrong.image.tensor.shape[1] = 27
+    unheard = message(PREDICTION, image)
+    unheard.model = "no-such-model"
+    greedy = message(MASK, image)
+    greedy.path_mask.step_count = 1_000_000
+    nan = np.full((1, 28, 28), np.nan, "<f4").tobytes()
+    tensor = pb.Tensor(shape=(1, 28, 28), dtype=pb.DATA_TYPE_FLOAT32, values=nan)
+    numberless = service_pb.ExplainRequest(model=MODEL, image=pb.Image(tensor=tensor))
+    messages = (spoilt, wrong, unheard, greedy, numberless)
+    return (*(each.SerializeToString().hex() for each in messages), b"\xff\xff\xff no message".hex())
+
+
+def _callers_at_peak(daemon: Daemon, asked: str, seconds: float) -> int:
+    """Refused callers would ask again at once, and their number is no peak."""
+    goodput: dict[int, float] = {}
+    for callers in CALLERS:
+        outcome = generate(_load(daemon, asked, seconds, callers=callers))
+        if set(outcome.ends) == {"OK"}:
+            goodput[callers] = outcome.goodput
+    # On a machine that stalls, the fewest may be refused already.
+    return max(goodput, key=lambda callers: goodput[callers], default=min(CALLERS))
+
+
+def _load(
+    daemon: Daemon, asked: str, seconds: float, rate: float = 0.0, *, callers: int = 1, broken: bool = False
+) -> Load:
+    requests = [message(asked, image).SerializeToString().hex() for image in digits()]
+    return Load(
+        daemon.address,
+        requests[0],
+        seconds,
+        rate=rate,
+        concurrency=callers,
+        also=tuple(requests[1:]),
+        broken=broken_messages() if broken else (),
+        broken_every=BROKEN_EVERY if broken else 0,
+    )
+
+
+def _turn(daemon: Daemon, asked: str, seconds: float, callers: int) -> Turn:
+    peak = generate(_load(daemon, asked, seconds, callers=callers))
+    comfortable = COMFORTABLE * peak.goodput
+    calm = generate(_load(daemon, asked, 2 * seconds, comfortable))
+    # As many good calls as without the broken ones, which come on top.
+    spoilt = comfortable * BROKEN_EVERY / (BROKEN_EVERY - 1)
+    broken = generate(_load(daemon, asked, 2 * seconds, spoilt, broken=True))
+    with HealthProbe(daemon.address) as probe:
+        over = generate(_load(daemon, asked, 2 * seconds, TOO_MUCH * peak.goodput))
+    return Turn(peak, calm, broken, over, probe.seconds, probe.failures)
+
+
+def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
+    calm = _row(asked, AT_70, turns, lambda turn: turn.comfortable)
+    broken = _row(asked, AT_70_BROKEN, turns, lambda turn: turn.broken)
+    broken["broken_ends"] = dict(sum((turn.broken.broken_ends for turn in turns), Counter()))
+    broken["p99_over_without"] = broken["p99_ms"] / calm["p99_ms"]
+    # A machine that stalls makes a daemon refuse some, broken ones or not.
+    broken["lost_beyond_without"] = max(broken["lost"] - calm["lost"], 0)
+    over = _row(asked, AT_300, turns, lambda turn: turn.over)
+    over["health_p99_ms"] = percentile([seconds for turn in turns for seconds in turn.health], 99)
+    over["health_failures"] = sum(turn.health_failures for turn in turns)
+    over["without_retry_info"] = sum(turn.over.without_retry_info for turn in turns)
+    over["unsent"] = sum(turn.over.unsent for turn in turns)
+    over["lost"] = None  # refusing is the point
+    peak = {"what": asked, "how": f"peak, {callers} callers", "goodput": _median([turn.peak.goodput for turn in turns])}
+    return [peak, calm, broken, over]
+
+
+def _row(asked: str, how: str, turns: Sequence[Turn], of: Callable[[Turn], Outcome]) -> Row:
+    outcomes = [of(turn) for turn in turns]
+    ok = [percentile(each.ok, 50) for each in outcomes], [percentile(each.ok, 99) for each in outcomes]
+    refused = [seconds for each in outcomes for seconds in each.refused]
+    ends: Counter[str] = sum((each.ends for each in outcomes), Counter())
+    return {
+        "what": asked,
+        "how": how,
+        "rate": _median([sum(each.ends.values()) / each.seconds for each in outcomes]),
+        "goodput": _median([each.goodput for each in outcomes]),
+        "of_peak": _median([of(turn).goodput / turn.peak.goodput for turn in turns]),
+        "median_ms": _median(ok[0]),
+        "p99_ms": _median(ok[1]),
+        "p99_over_p50": _median([tail / middle for middle, tail in zip(*ok, strict=True)]),
+        "refused_p50_ms": percentile(refused, 50),
+        "refused_p99_ms": percentile(refused, 99),
+        "late_p99_ms": percentile([seconds for each in outcomes for seconds in each.late], 99),
+        "lost": sum(ends.values()) - ends["OK"],
+        "ends": dict(ends),
+    }
+
+
+def _median(values: Sequence[float]) -> float:
+    return float(np.median(values))

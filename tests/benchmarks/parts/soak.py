@@ -1,0 +1,151 @@
+"""Many requests of every kind, while the daemon's memory is watched: flat, or not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+
+from tests.benchmarks import processes
+from tests.benchmarks.daemon import Daemon
+from tests.benchmarks.effort import Effort
+from tests.benchmarks.open_loop import Load, generate
+from tests.benchmarks.parts.concurrency import PATIENT
+from tests.benchmarks.parts.open_load import broken_messages
+from tests.benchmarks.results import Part, Row
+from tests.benchmarks.subjects.asked import ALL, BOTH, MASK, PREDICTION, digits, message
+
+MIXTURE = {PREDICTION: 74, BOTH: 20, MASK: 4, ALL: 2}
+"""Requests in a hundred."""
+BROKEN_EVERY = 50
+CALLERS = 8
+IN_FLIGHT = (1, 8, 32, 64)
+LEAST_CALLS = 20
+EVERY_SECONDS = 0.5
+MOST_SECONDS = 1800.0
+WARM_SHARE = 0.25
+"""Of the requests, before memory counts: pools and caches fill up first."""
+
+
+@dataclass
+class MemoryWatch:
+    """Requests answered and resident memory of a daemon, sampled while it is entered."""
+
+    daemon: Daemon
+    answered: list[float] = field(default_factory=list)
+    resident: list[float] = field(default_factory=list)
+    _over: threading.Event = field(default_factory=threading.Event)
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._run, name="memory-watch")
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._over.wait(EVERY_SECONDS):
+            self.answered.append(self.daemon.total("grpc_server_handled_total", grpc_method="Explain"))
+            self.resident.append(self.daemon.resident_mib())
+
+
+def measure(effort: Effort) -> list[Part]:
+    with Daemon.running(model_store=effort.store, **PATIENT) as daemon:
+        fresh = daemon.resident_mib()
+        in_flight = _in_flight(daemon)
+        effort.told(f"soak: {effort.soak_requests} requests")
+        soak = _soak(daemon, effort.soak_requests)
+    rows: list[Row] = [
+        {"what": "one replica", "how": "just SERVING", "resident_mib": fresh, "peak_mib": fresh},
+        *in_flight,
+        soak,
+    ]
+    return [
+        Part(
+            name="memory",
+            title="Resident memory of the daemon",
+            rows=rows,
+            columns=("what", "how", "resident_mib", "peak_mib", "kib_per_request", "kib_per_1000_requests", "requests"),
+            notes=(
+                f"Soak: {', '.join(f'{share} % {name}' for name, share in MIXTURE.items())}, and one in {BROKEN_EVERY} "
+                f"broken, by {CALLERS} callers. The slope is a straight line through resident memory against requests, "
+                f"the first {WARM_SHARE:.0%} left out.",
+                "KiB per request: the peak above that of one in flight, over those that are in flight more.",
+            ),
+        )
+    ]
+
+
+def _in_flight(daemon: Daemon) -> list[Row]:
+    """Memory that explanations in flight take, beyond what one alone takes: more and more of them, for memory that was
+    taken once is seldom given back."""
+    rows = [_at_once(daemon, callers) for callers in IN_FLIGHT]
+    for row in rows[1:]:
+        more = row["callers"] - rows[0]["callers"]
+        row["kib_per_request"] = (row["peak_mib"] - rows[0]["peak_mib"]) * 1024 / more
+    return rows
+
+
+def _at_once(daemon: Daemon, callers: int) -> Row:
+    pids = (daemon.pid,)
+    processes.reset_peak(pids)
+    request = message(ALL, digits(1)[0]).SerializeToString().hex()
+    count = max(2 * callers, LEAST_CALLS)
+    outcome = generate(Load(daemon.address, request, 600, concurrency=callers, timeout=120, most=count))
+    assert set(outcome.ends) == {"OK"}, dict(outcome.ends)
+    return {
+        "what": f"{callers} in flight",
+        "how": "all three",
+        "callers": callers,
+        "resident_mib": daemon.resident_mib(),
+        "peak_mib": processes.peak_mib(pids),
+        "requests": count,
+    }
+
+
+def _soak(daemon: Daemon, count: int) -> Row:
+    kinds = [name for name, share in MIXTURE.items() for _ in range(share)]
+    order = np.random.default_rng(0).permutation(len(kinds))
+    images = digits()
+    messages = [message(kinds[kind], images[n % len(images)]).SerializeToString().hex() for n, kind in enumerate(order)]
+    load = Load(
+        daemon.address,
+        messages[0],
+        MOST_SECONDS,
+        concurrency=CALLERS,
+        timeout=60,
+        most=count,
+        also=tuple(messages[1:]),
+        broken=broken_messages(),
+        broken_every=BROKEN_EVERY,
+    )
+    began = time.perf_counter()
+    with MemoryWatch(daemon) as watch:
+        outcome = generate(load)
+    assert set(outcome.ends) == {"OK"}, dict(outcome.ends)
+    return {
+        "what": "soak",
+        "how": f"{CALLERS} callers",
+        "resident_mib": daemon.resident_mib(),
+        "peak_mib": max(watch.resident),
+        "kib_per_1000_requests": _slope(watch) * 1024 * 1000,
+        "requests": count,
+        "seconds": time.perf_counter() - began,
+        "broken_ends": dict(outcome.broken_ends),
+        "answered": watch.answered,
+        "resident": watch.resident,
+    }
+
+
+def _slope(watch: MemoryWatch) -> float:
+    """MiB a request; NaN of too few samples."""
+    answered, resident = np.array(watch.answered), np.array(watch.resident)
+    late = answered >= answered[0] + WARM_SHARE * (answered[-1] - answered[0]) if len(answered) else answered
+    if np.count_nonzero(late) < 3:
+        return float("nan")
+    return float(np.polyfit(answered[late], resident[late], 1)[0])

@@ -1,0 +1,160 @@
+"""The forward work of an explanation and nothing else: exactly its session calls, recorded once and made again.
+
+Recorded from outside, where onnxruntime is entered, so that whatever the backend makes of its sessions is seen.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from explaind.backends import onnx_sessions
+from explaind.engine import Engine
+from explaind.explanations.budget import Budget
+from tests.benchmarks.subjects import asked as what
+from tests.benchmarks.subjects.in_process import ONE_THREAD, opened
+from tests.benchmarks.worker import Call, Stage
+
+ENTRIES = ("run", "run_with_iobinding", "run_with_ort_values")
+GRADIENT = "gradient"
+"""What the names of graphs with gradients hold."""
+
+
+@dataclass
+class Recorded:
+    """again: each session call, to be made once more; none where inputs are not kept. rows: of all calls of a graph;
+    calls: how many there were; seconds: that they took."""
+
+    keep: bool = True
+    again: list[Callable[[], object]] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def gradient_rows(self) -> int:
+        return sum(rows for graph, rows in self.rows.items() if GRADIENT in graph)
+
+    def enter(self, graph: str, original: Callable[..., Any], given: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+        with self._lock:
+            if self.keep:
+                kept = [_kept(value) for value in given]
+                self.again.append(lambda: original(*kept, **keywords))
+            self.calls[graph] += 1
+            self.rows[graph] += _rows(given)
+        began = time.perf_counter()
+        try:
+            return original(*given, **keywords)
+        finally:
+            with self._lock:
+                self.seconds[graph] += time.perf_counter() - began
+
+
+@contextmanager
+def recording(*, keep: bool = True) -> Iterator[Recorded]:
+    """Every session call made inside, of any thread; graphs are known by the session that `onnx_sessions` opened.
+    keep: the inputs, so that the calls can be made again."""
+    recorded, running = Recorded(keep), threading.local()
+    named = onnx_sessions.Session.run
+    originals = {entry: getattr(onnxruntime.InferenceSession, entry) for entry in ENTRIES}
+
+    def run(session: Any, *arrays: Any, **keywords: Any) -> Any:
+        running.graph = session._name
+        try:
+            return named(session, *arrays, **keywords)
+        finally:
+            running.graph = ""
+
+    onnx_sessions.Session.run = run  # type: ignore[method-assign]
+    for entry, original in originals.items():
+        setattr(onnxruntime.InferenceSession, entry, _entry(original, recorded, running))
+    try:
+        yield recorded
+    finally:
+        onnx_sessions.Session.run = named  # type: ignore[method-assign]
+        for entry, original in originals.items():
+            setattr(onnxruntime.InferenceSession, entry, original)
+
+
+def _entry(original: Callable[..., Any], recorded: Recorded, running: threading.local) -> Callable[..., Any]:
+    def enter(session: Any, *given: Any, **keywords: Any) -> Any:
+        return recorded.enter(getattr(running, "graph", ""), original, (session, *given), keywords)
+
+    return enter
+
+
+def _kept(value: Any) -> Any:
+    """Feeds are copied, for solvers write over their arrays."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: np.array(array) if isinstance(array, np.ndarray) else array for name, array in value.items()}
+
+
+def _rows(given: Sequence[Any]) -> int:
+    """First dimension of the first array; 0 where the call does not show it."""
+    feeds = next((value for value in given if isinstance(value, Mapping)), {})
+    return next((int(array.shape[0]) for array in feeds.values() if isinstance(array, np.ndarray)), 0)
+
+
+@contextmanager
+def replaying(store: str, names: Sequence[str] = tuple(what.ASKED)) -> Iterator[Stage]:
+    """Calls: the names; each replays the session calls of the same explanation of the same digit. Facts: by name, mean
+    session calls, rows and gradient rows a digit."""
+    with opened(Path(store), "onnx", **ONE_THREAD) as engine:
+        found = {name: [_record(engine, name, image) for image in what.pixels(what.digits())] for name in names}
+        yield Stage(
+            {name: _replay(each) for name, each in found.items()}, facts={k: _told(v) for k, v in found.items()}
+        )
+
+
+def _record(engine: Engine, name: str, image: np.ndarray[Any, Any]) -> Recorded:
+    with recording() as recorded:
+        engine.explain(what.engine_request(name, image), Budget())
+    return recorded
+
+
+def _replay(found: Sequence[Recorded]) -> Call:
+    def call(number: int) -> int:
+        for again in found[number % len(found)].again:
+            again()
+        return 1
+
+    return call
+
+
+@contextmanager
+def breaking_down(store: str, name: str) -> Iterator[Stage]:
+    """Calls: the explanation as it is. The report: by graph, its calls, rows and seconds since it was asked last."""
+    with opened(Path(store), "onnx", **ONE_THREAD) as engine, recording(keep=False) as recorded:
+        requests = [what.engine_request(name, image) for image in what.pixels(what.digits())]
+
+        def call(number: int) -> int:
+            engine.explain(requests[number % len(requests)], Budget())
+            return 1
+
+        def report() -> dict[str, tuple[int, int, float]]:
+            counts = recorded.calls, recorded.rows, recorded.seconds
+            told = {graph: tuple(count[graph] for count in counts) for graph in recorded.calls}
+            for count in counts:
+                count.clear()
+            return told
+
+        yield Stage({name: call}, report=report)
+
+
+def _told(found: Sequence[Recorded]) -> dict[str, float]:
+    return {
+        "session_calls": float(np.mean([len(each.again) for each in found])),
+        "rows": float(np.mean([sum(each.rows.values()) for each in found])),
+        "gradient_rows": float(np.mean([each.gradient_rows for each in found])),
+    }
