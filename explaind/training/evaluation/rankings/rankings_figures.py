@@ -13,6 +13,7 @@ from explaind.training.evaluation.rankings.forest_questions import NOT_EASY, Que
 from explaind.training.evaluation.rankings.global_rankings import Column
 
 SOURCE_FIDELITY = 0.984
+_FEW = 8
 
 
 def side_by_side(columns: Mapping[str, Column], used: Sequence[int], names: Sequence[str]) -> Figure:
@@ -68,6 +69,7 @@ def fidelities(questions: Sequence[Question], names: Sequence[str]) -> Figure:
     below.set(ylim=(0, 1), ylabel="majority rate")
     labels = [" or ".join(names[k] for k in q.classes) for q in ordered]
     below.set_xticks(places, labels, rotation=90 if len(ordered) > 8 else 0)
+    room = max(0.0, (_FEW - len(ordered)) / 2)  # a single question's bar would be as wide as the page
     for panel in (axes, below):
-        panel.set_xlim(-0.7, len(ordered) - 0.3)
+        panel.set_xlim(-0.7 - room, len(ordered) - 0.3 + room)
     return figure

@@ -31,12 +31,15 @@ def cascades(stages: Sequence[Stage]) -> Figure:
         ("Rank correlation of the rankings", [stage.rankings for stage in stages]),
     ]
     layers = [stage.layers for stage in stages]
+    # Alike in all panels, and low enough for the lowest curve.
+    drawn = [number for _, values in measures for value in values for number in value.values()]
+    least = min(-0.35, float(np.nanmin(drawn)) - 0.05)
     for one, (title, values) in zip(axes, measures, strict=True):
         for place, name in enumerate(values[0]):
             label = _RANKING_NAMES.get(name, name)
             one.plot(layers, [value[name] for value in values], label=label, **_style(name, place))
         one.axhline(0, color=INK, lw=0.8)
-        one.set(title=title, xlabel="random layers, from the top", ylim=(-0.35, 1.05))
+        one.set(title=title, xlabel="random layers, from the top", ylim=(least, 1.05))
         one.set_xticks(layers)
     legend(axes[2], loc="upper right")
     lines, names = axes[0].get_legend_handles_labels()
