@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from explaind.errors import ParityFailed
-from explaind.figures.charts import chart, legend
+from explaind.figures.charts import chart
 from explaind.figures.palette import series
 from tests.benchmarks.effort import Effort
 from tests.benchmarks.results import TIMING, Part, Row
@@ -124,19 +124,23 @@ def _steps(found: Mapping[Key, Row], calls: Sequence[str]) -> Part:
 
 
 def _draw(part: Part, column: str, folder: Path) -> None:
-    """Medians, on scales on which a power is a straight line."""
+    """Medians, on scales on which a power is a straight line; each line is named where it ends."""
     figure, (axes,) = chart(700, 420)
     for number, what in enumerate(dict.fromkeys(row["what"] for row in part.rows)):
         rows = [row for row in part.rows if row["what"] == what]
         sizes, medians = [row[column] for row in rows], [row["median_ms"] for row in rows]
-        axes.plot(sizes, medians, marker="o", color=series(number), label=what)
-        place = {"xytext": (0, 7), "textcoords": "offset points", "ha": "right"}
-        axes.annotate(f"{medians[-1]:.3g} ms", (sizes[-1], medians[-1]), **place)
+        axes.plot(sizes, medians, marker="o", color=series(number))
+        told = f"{what}, {medians[-1]:.0f} ms" if medians[-1] >= 100 else f"{what}, {medians[-1]:#.3g} ms"
+        place = {"xytext": (0, 9), "textcoords": "offset points", "ha": "right", "color": series(number)}
+        axes.annotate(told, (sizes[-1], medians[-1]), **place)
     ticks = sorted({row[column] for row in part.rows})
     axes.set(xscale="log", yscale="log", xlabel=AXES[part.name], ylabel="median, ms", title=part.title)
     axes.set_xticks(ticks, [str(tick) for tick in ticks], minor=False)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.minorticks_off()
-    axes.margins(y=0.15)
-    legend(axes, loc="upper left")
+    medians = [row["median_ms"] for row in part.rows]
+    lowest, highest = 0.6 * min(medians), 1.8 * max(medians)
+    axes.set_ylim(lowest, highest)
+    levels = [base * 10**power for power in range(-1, 5) for base in (1, 2, 5)]
+    shown = [level for level in levels if lowest <= level <= highest]
+    axes.set_yticks(shown, [f"{level:g}" for level in shown], minor=False)
     figure.savefig(folder / f"{part.name.replace(' ', '_')}.png", metadata={"Software": None})
