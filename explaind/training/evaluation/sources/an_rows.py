@@ -16,7 +16,7 @@ AN_ROWS: tuple[Row, ...] = (
         source="[AN]",
         what="faces: active latents",
         figure="14 of 32",
-        ours="{faces:classification.used_latents.morphing .0f} of {faces:classification.latents.morphing .0f}",
+        ours="{faces:classification.used_latents.latents .0f} of {faces:classification.latents.latents .0f}",
         work=_FACES,
         verdict="How many latents are used depends on β and on the images' detail; there is no better direction.",
     ),
