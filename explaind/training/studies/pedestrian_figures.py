@@ -17,7 +17,7 @@ Results = Mapping[str, Mapping[str, Any]]
 
 def against_the_source(results: Results) -> Figure:
     """Bars, ours beside the source's: NMAE, and used latents of those there are."""
-    figure = Figure(figsize=(11, 4.2), facecolor=PAPER, layout="constrained")
+    figure = Figure(figsize=(13, 4.4), facecolor=PAPER, layout="constrained")
     errors, latents = figure.subplots(1, 2)
     _pairs(errors, results, "nmae", "{:.3f}")
     errors.set_title("NMAE on unseen images", color=INK, fontsize=12)
@@ -35,7 +35,7 @@ def _pairs(axes: Axes, results: Results, key: str, form: str) -> None:
     theirs = [float(result["source"][key]) for result in results.values()]
     for values, shift, color, label in ((ours, -0.21, OURS, "ours"), (theirs, 0.21, THEIRS, "[LR]")):
         bars = axes.bar(places + shift, values, 0.4, color=color, label=label)
-        axes.bar_label(bars, [form.format(value) for value in values], fontsize=9, color=INK, padding=1)
+        axes.bar_label(bars, [form.format(value) for value in values], fontsize=8, color=INK, padding=1)
     names = [name.replace(" ", "\n") for name in results]
     labels = [f"{name}\nβ {result['beta']:g}" for name, result in zip(names, results.values(), strict=True)]
     axes.set_xticks(places, labels, fontsize=10, color=INK)
