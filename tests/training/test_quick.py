@@ -60,7 +60,7 @@ def _require_that_it_rebuilds(table: AutoencoderTable, images: torch.Tensor) -> 
 def _tiny(name: str, folder: Path) -> Path:
     """The shipped recipe with as few images held out as a small archive allows.
 
-    In float32: a processor without bfloat16 emulates it, ten times as slow; `test_resume` fits in both.
+    In float32: a processor without bfloat16 has to emulate it; `test_resume` fits in both.
     """
     text = (STORE / name / "recipe.toml").read_text(encoding="utf-8").replace('"bfloat16"', '"float32"')
     recipe = load_recipe(STORE / name)
