@@ -50,7 +50,8 @@ def test_pieces_compute_at_once_and_for_the_same_caller() -> None:
     together, seen = threading.Barrier(2, timeout=PATIENCE), []
 
     def run(rows: NDArray[Any]) -> Outputs:
-        together.wait()
+        if threading.current_thread() not in {thread for *_, thread in seen}:  # a late piece is computed here once more
+            together.wait()
         seen.append((current().request_id, current().cost_class, threading.current_thread()))
         return (rows,)
 
