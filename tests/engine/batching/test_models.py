@@ -218,9 +218,10 @@ def test_a_bundle_without_gradients_stays_without(models: BundleModels) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_spread_over_idle_slots_are_the_same_rows(models: BundleModels, asks: dict[str, Ask], kind: str) -> None:
-    batcher, observed = Batcher(slots=3, batch_rows=64, spread_rows=16), []
-    spread = batched(models, batcher, lambda *counts: observed.append(counts))
+    observed: list[tuple[int, int]] = []
     for at in (slice(0, 31), slice(0, 32), slice(0, 99), slice(0, 300)):
+        batcher = Batcher(slots=3, batch_rows=64, spread_rows=16)  # a late piece of the call before would have a slot
+        spread = batched(models, batcher, lambda *counts: observed.append(counts))
         for mine, theirs in zip(asks[kind](spread, at), asks[kind](models, at), strict=True):
             np.testing.assert_allclose(mine, theirs, atol=PARITY)
     assert max(rows for _, rows in observed) == 31  # too few to be spread; all others came in pieces

@@ -50,9 +50,10 @@ def test_pieces_compute_at_once_and_for_the_same_caller() -> None:
     together, seen = threading.Barrier(2, timeout=PATIENCE), []
 
     def run(rows: NDArray[Any]) -> Outputs:
-        if threading.current_thread() not in {thread for *_, thread in seen}:  # a late piece is computed here once more
-            together.wait()
+        first = threading.current_thread() not in {thread for *_, thread in seen}
         seen.append((current().request_id, current().cost_class, threading.current_thread()))
+        if first:  # the caller computes a late piece once more, alone
+            together.wait()
         return (rows,)
 
     with calling(request_id="r", budget=Budget(), cost_class=CostClass.SLOW):
@@ -103,14 +104,16 @@ def test_without_a_free_thread_the_caller_does_it_all() -> None:
 
 
 def test_an_error_of_a_helper_is_the_calls() -> None:
-    caller, failed = threading.current_thread(), threading.Event()
+    caller, failed, broken = threading.current_thread(), threading.Event(), []
 
     def run(rows: NDArray[Any]) -> Outputs:
-        if threading.current_thread() is caller:
-            assert failed.wait(PATIENCE)
-            return (rows,)
-        failed.set()
-        raise ValueError("broken")
+        if threading.current_thread() is not caller:
+            broken.append(rows[0])
+            failed.set()
+        assert failed.wait(PATIENCE)
+        if rows[0] in broken:  # for the caller too, which computes a late piece itself
+            raise ValueError("broken")
+        return (rows,)
 
     with pytest.raises(ValueError, match="broken"):
         Spreading(1, 1).run(run, (np.arange(4.0),), 2)
