@@ -1,9 +1,8 @@
 """The loop both morph solvers share: gradient, stop test, step, until the goal, the cap or the deadline.
 
 The gradient call returns the logits of the codes it was given, and row 0 is the code itself, so the stop test
-costs no call of its own. Where the last two steps say that this one arrives, row 0 is looked at alone first: at the
-goal nobody needs its neighbours' gradients (on 125 digits 178 of 231 arrivals were foreseen, and 44 looks were in
-vain; a look costs a fifth of a step).
+costs no call of its own. (At the goal nobody needs the neighbours' gradients; but with four of them, looking at row 0
+alone where an arrival was foreseen took as much time as it saved.)
 """
 
 from __future__ import annotations
@@ -46,18 +45,10 @@ class Goal:
     def entropy(self, logits: FloatArray) -> float:
         return float(two_class.entropy(logits, self.target, self.rival))
 
-    def lead(self, logits: FloatArray) -> float:
-        """Of the target over the rival, in logits."""
-        return float(logits[self.target]) - float(logits[self.rival])
-
     def reached(self, logits: FloatArray) -> bool:
         """Target over rival, sure of it, and first of all classes. (DESIGN §3.3)"""
-        return self.lead(logits) > self.lead_needed and self.is_top(logits)
-
-    @property
-    def lead_needed(self) -> float:
-        """Beyond it the entropy is below the threshold."""
-        return two_class.sure_lead(self.threshold)
+        lead = float(logits[self.target]) - float(logits[self.rival])
+        return lead > two_class.sure_lead(self.threshold) and self.is_top(logits)
 
 
 class Stepper(Protocol):
@@ -91,39 +82,16 @@ class Walk:
 
 def walk(gradient: MorphGradient, start: DoubleArray, goal: Goal, stepper: Stepper, cap: int, budget: Budget) -> Walk:
     """start (D,), at most `cap` steps → the first code that reaches the goal, or the last one. Raises Cancelled."""
-    code, rival, approach = start, None, Approach(goal)
+    code, rival = start, None
     for steps in range(cap + 1):
         budget.raise_if_cancelled()
-        codes = stepper.batch(code)
-        first = 1 if approach.arriving else len(codes)
-        slopes, logits = _slopes(gradient, codes[:first], goal, rival)
-        if first < len(codes) and not goal.reached(logits[0]):
-            others, _ = _slopes(gradient, codes[first:], goal, rival)
-            slopes = np.concatenate([slopes, others])
+        slopes, logits = _slopes(gradient, stepper.batch(code), goal, rival)
         stop = _stop(goal, slopes, logits[0], steps, cap, budget)
         if stop is not None:
             return Walk(code=code, logits=logits[0], steps=steps, stop=stop)
-        approach.see(logits[0])
         code = stepper.advance(code, slopes, float(logits[0, goal.target]))
         rival = stepper.rival(goal.target, logits[0])
     raise AssertionError("the cap ends the walk")
-
-
-class Approach:
-    """Where a walk stands, to foresee its arrival."""
-
-    def __init__(self, goal: Goal) -> None:
-        self._goal = goal
-        self._leads: tuple[float, ...] = ()
-
-    def see(self, logits: FloatArray) -> None:
-        """logits (K,) of the next code on the way."""
-        self._leads = (*self._leads[-1:], self._goal.lead(logits))
-
-    @property
-    def arriving(self) -> bool:
-        """Whether the next code reaches the goal if the lead grows as it did last."""
-        return len(self._leads) == 2 and 2 * self._leads[1] - self._leads[0] > self._goal.lead_needed
 
 
 def _slopes(
