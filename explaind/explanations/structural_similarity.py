@@ -38,12 +38,13 @@ def ssim(first: DoubleArray, second: DoubleArray) -> DoubleArray:
 
 def _chunk(x: DoubleArray, y: DoubleArray, rows: DoubleArray, columns: DoubleArray) -> DoubleArray:
     # The four maps are blurred together: at one small image the calls cost more than the arithmetic.
-    maps = np.stack([x, y, x * x + y * y, x * y])
-    mean_x, mean_y, squares, product = rows @ (maps @ columns)
+    maps = np.concatenate([x, y, x * x + y * y, x * y]).reshape(4, *x.shape)
+    along_rows = (maps.reshape(-1, len(columns)) @ columns).reshape(*maps.shape[:-1], -1)
+    mean_x, mean_y, squares, product = rows @ along_rows
     both, each = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
     luminance = (2 * both + C1) / (each + C1)
     structure = (2 * (product - both) + C2) / (squares - each + C2)
-    return np.asarray((luminance * structure).reshape(len(x), -1).mean(axis=1))
+    return np.asarray((luminance * structure).reshape(len(x), -1).sum(axis=1) / mean_x[0].size)
 
 
 @functools.cache
