@@ -50,33 +50,45 @@ class Session:
             self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=providers(device))
         self.device = "CUDA" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "CPU"
         self._inputs = tuple(value.name for value in self._session.get_inputs())
+        self._outputs = [value.name for value in self._session.get_outputs()]
+        self._running = Running(path.name)
         _say_once(self.device)
 
     def run(self, *arrays: NDArray[Any]) -> list[FloatArray]:
         """The outputs in the graph's order, for inputs in the graph's order. Raises BackendUnavailable."""
         feeds = dict(zip(self._inputs, arrays, strict=True))
-        with running(self._name):
-            outputs: list[FloatArray] = self._session.run(None, feeds)
+        with self._running:
+            outputs: list[FloatArray] = self._session.run(self._outputs, feeds)
         return outputs
 
 
-@contextmanager
-def running(graph: str) -> Iterator[None]:
-    """What onnxruntime raises becomes BackendUnavailable, so that the next backend can serve."""
-    try:
-        yield
-    except FOREIGN_ERRORS as exc:
-        raise BackendUnavailable(
-            f"The onnx backend failed in {graph}: {exc}. Another backend may serve; see the log.",
-            metadata={"backend": "onnx", "graph": graph},
-        ) from exc
+class Running:
+    """Inside, what onnxruntime raises becomes BackendUnavailable, so that the next backend can serve.
+
+    Holds no state: entered by several threads at once, and at a third of a generator's cost.
+    """
+
+    __slots__ = ("_graph",)
+
+    def __init__(self, graph: str) -> None:
+        self._graph = graph
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, FOREIGN_ERRORS):
+            raise BackendUnavailable(
+                f"The onnx backend failed in {self._graph}: {error}. Another backend may serve; see the log.",
+                metadata={"backend": "onnx", "graph": self._graph},
+            ) from error
 
 
 @contextmanager
 def _opening(path: Path) -> Iterator[None]:
     if not path.is_file():
         raise BundleInvalid(f"{path} is missing: copy the bundle again or build it with `explaind train`.")
-    with running(path.name):
+    with Running(path.name):
         try:
             yield
         except ONNXRUNTIME_ERRORS as exc:

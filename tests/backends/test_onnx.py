@@ -103,7 +103,7 @@ def test_every_exception_of_onnxruntime_becomes_ours() -> None:
     kinds = [kind for kind in vars(foreign).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     assert len(kinds) > 8
     for kind in (*kinds, RuntimeError, ValueError, MemoryError):
-        with pytest.raises(BackendUnavailable, match=r"graph\.onnx") as caught, onnx_sessions.running("graph.onnx"):
+        with pytest.raises(BackendUnavailable, match=r"graph\.onnx") as caught, onnx_sessions.Running("graph.onnx"):
             raise kind("from below")
         assert caught.value.metadata["backend"] == "onnx"
         assert isinstance(caught.value.__cause__, kind)

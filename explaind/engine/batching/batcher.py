@@ -51,7 +51,9 @@ class Batcher:
         caller's deadline passes, and BackendUnavailable when the graph is closed.
         """
         cost_class = current().cost_class
-        if not self._enter(graph, cost_class):
+        with self._lock:
+            entered = self._take_slot(graph, cost_class)
+        if not entered:
             return self._run_in_turn(graph, arrays)
         try:
             outputs = graph.compute(*arrays)
@@ -72,10 +74,6 @@ class Batcher:
         _wake(closed)
 
     # ---- slots ------------------------------------------------------------------------------------------------
-
-    def _enter(self, graph: Graph, cost_class: CostClass) -> bool:
-        with self._lock:
-            return self._take_slot(graph, cost_class)
 
     def _leave(self, cost_class: CostClass) -> None:
         with self._lock:
