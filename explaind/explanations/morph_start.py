@@ -67,18 +67,25 @@ def _closest(
     """codes (B, D), μ(x) first → the L1-closest fit one."""
     budget.raise_if_cancelled()
     images = models.autoencoder.decode(codes)
-    order = np.argsort(np.abs(images - image).mean(axis=(1, 2, 3), dtype=np.float64), kind="stable")
+    order = _distances(images, image).argsort(kind="stable")
     own = top_two(prediction.logits)
     likeliest: list[int] = []
     for tops in _classified(models.classifier, images, order, budget):
         fit = np.isin(tops[:, 0], pair) if own[0] not in pair else (tops == own).all(axis=1)
         if fit.any():
-            place = int(np.argmax(fit))
+            place = int(fit.argmax())
             return _start(codes, images, order[len(likeliest) + place], int(tops[place, 0]), agrees=own[0] in pair)
         likeliest.extend(int(top) for top in tops[:, 0])
     if own[0] not in pair or own[0] not in likeliest:
         return _start(codes, images, 0, None, agrees=False)
     return _start(codes, images, order[likeliest.index(own[0])], int(own[0]), agrees=False)
+
+
+def _distances(images: FloatArray, image: FloatArray) -> DoubleArray:
+    """images (B, C, H, W), image (C, H, W) → Σ|difference| (B,)."""
+    difference = images - image
+    np.abs(difference, out=difference)
+    return np.asarray(difference.reshape(len(images), -1).astype(np.float64).sum(axis=1))
 
 
 def _classified(

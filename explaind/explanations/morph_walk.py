@@ -41,14 +41,14 @@ class Goal:
     threshold: float
 
     def is_top(self, logits: FloatArray) -> bool:
-        return int(np.argmax(logits)) == self.target
+        return int(logits.argmax()) == self.target
 
     def entropy(self, logits: FloatArray) -> float:
         return float(two_class.entropy(logits, self.target, self.rival))
 
     def lead(self, logits: FloatArray) -> float:
         """Of the target over the rival, in logits."""
-        return float(logits[self.target]) - float(logits[self.rival])
+        return logits.item(self.target) - logits.item(self.rival)
 
     def reached(self, logits: FloatArray) -> bool:
         """Target over rival, sure of it, and first of all classes. (DESIGN §3.3)"""
@@ -97,15 +97,17 @@ def walk(gradient: MorphGradient, start: DoubleArray, goal: Goal, stepper: Stepp
         codes = stepper.batch(code)
         first = 1 if approach.arriving else len(codes)
         slopes, logits = _slopes(gradient, codes[:first], goal, rival)
-        if first < len(codes) and not goal.reached(logits[0]):
+        here = logits[0]
+        reached = goal.reached(here)
+        if first < len(codes) and not reached:
             others, _ = _slopes(gradient, codes[first:], goal, rival)
             slopes = np.concatenate([slopes, others])
-        stop = _stop(goal, slopes, logits[0], steps, cap, budget)
+        stop = Stop.REACHED if reached else _stop(slopes, steps, cap, budget)
         if stop is not None:
-            return Walk(code=code, logits=logits[0], steps=steps, stop=stop)
-        approach.see(logits[0])
-        code = stepper.advance(code, slopes, float(logits[0, goal.target]))
-        rival = stepper.rival(goal.target, logits[0])
+            return Walk(code=code, logits=here, steps=steps, stop=stop)
+        approach.see(here)
+        code = stepper.advance(code, slopes, here.item(goal.target))
+        rival = stepper.rival(goal.target, here)
     raise AssertionError("the cap ends the walk")
 
 
@@ -137,9 +139,7 @@ def _slopes(
     return slopes.astype(np.float64), logits
 
 
-def _stop(goal: Goal, slopes: DoubleArray, logits: FloatArray, steps: int, cap: int, budget: Budget) -> Stop | None:
-    if goal.reached(logits):
-        return Stop.REACHED
+def _stop(slopes: DoubleArray, steps: int, cap: int, budget: Budget) -> Stop | None:
     if not slopes.any():
         return Stop.FLAT
     if steps >= cap:

@@ -34,8 +34,9 @@ class SmoothedFlow:
     def batch(self, code: DoubleArray) -> DoubleArray:
         if self._taken in LEAD_STEPS:
             return code[None]
-        neighbours = code + DEVIATION * self._random.standard_normal((NEIGHBOURS, len(code)))
-        return np.concatenate([code[None], neighbours])
+        offsets = np.zeros((1 + NEIGHBOURS, len(code)))
+        self._random.standard_normal(out=offsets[1:])
+        return code + DEVIATION * offsets
 
     def rival(self, target: int, logits: FloatArray) -> int | None:
         if self._taken not in LEAD_STEPS:
@@ -44,5 +45,5 @@ class SmoothedFlow:
 
     def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray:
         self._taken += 1
-        mean = gradient.mean(axis=0)
+        mean = gradient.sum(axis=0) / len(gradient)
         return np.asarray(code + STEP / max(math.sqrt(float(mean @ mean)), 1e-30) * mean)
