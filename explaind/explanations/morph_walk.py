@@ -8,7 +8,7 @@ vain; a look costs a fifth of a step).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -33,12 +33,19 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """target: the class to reach; rival: the one left behind; class_count: K; threshold: two-class entropy, bits."""
+    """target: the class to reach; rival: the one left behind; class_count: K; threshold: two-class entropy, bits.
+
+    lead_needed: of the target over the rival, in logits; beyond it the entropy is below the threshold.
+    """
 
     target: int
     rival: int
     class_count: int
     threshold: float
+    lead_needed: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lead_needed", two_class.sure_lead(self.threshold))
 
     def is_top(self, logits: FloatArray) -> bool:
         return int(logits.argmax()) == self.target
@@ -53,11 +60,6 @@ class Goal:
     def reached(self, logits: FloatArray) -> bool:
         """Target over rival, sure of it, and first of all classes. (DESIGN §3.3)"""
         return self.lead(logits) > self.lead_needed and self.is_top(logits)
-
-    @property
-    def lead_needed(self) -> float:
-        """Beyond it the entropy is below the threshold."""
-        return two_class.sure_lead(self.threshold)
 
 
 class Stepper(Protocol):
@@ -140,7 +142,8 @@ def _slopes(
 
 
 def _stop(slopes: DoubleArray, steps: int, cap: int, budget: Budget) -> Stop | None:
-    if not slopes.any():
+    every = slopes.ravel()
+    if not every @ every:  # squares of float32 numbers do not vanish in float64
         return Stop.FLAT
     if steps >= cap:
         return Stop.STEPS_SPENT

@@ -11,6 +11,7 @@ neighbours, and as before from there on, for where that circles too: of 100 clot
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -20,6 +21,8 @@ NEIGHBOURS = 8
 DEVIATION = 1.0  # of the neighbours around the code, in units of the prior
 STEP = 0.25
 LEAD_STEPS = range(25, 60)
+DRAWN = 12
+"""Steps whose neighbours are drawn at once. Most walks take eight to eleven."""
 
 
 class SmoothedFlow:
@@ -28,15 +31,28 @@ class SmoothedFlow:
     steps = 100
 
     def __init__(self, random: np.random.Generator) -> None:
+        """random: nobody else's from here on."""
         self._random = random
         self._taken = 0
+        self._offsets: Iterator[DoubleArray] = iter(())
 
     def batch(self, code: DoubleArray) -> DoubleArray:
         if self._taken in LEAD_STEPS:
             return code[None]
-        offsets = np.zeros((1 + NEIGHBOURS, len(code)))
-        self._random.standard_normal(out=offsets[1:])
-        return code + DEVIATION * offsets
+        offsets = next(self._offsets, None)
+        if offsets is None:
+            self._offsets = self._drawn(len(code))
+            offsets = next(self._offsets)
+        return np.asarray(code + offsets)
+
+    def _drawn(self, latents: int) -> Iterator[DoubleArray]:
+        """Of the code and its neighbours from the code (1 + NEIGHBOURS, D), for the next DRAWN steps.
+
+        Drawn step by step it takes twice as long in all: each gradient drives the generator's tables from the cache.
+        """
+        offsets = np.zeros((DRAWN, 1 + NEIGHBOURS, latents))
+        offsets[:, 1:] = DEVIATION * self._random.standard_normal((DRAWN, NEIGHBOURS, latents))
+        return iter(offsets)
 
     def rival(self, target: int, logits: FloatArray) -> int | None:
         if self._taken not in LEAD_STEPS:
