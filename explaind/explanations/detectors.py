@@ -67,30 +67,23 @@ def standardize(fit: Fit, features: DoubleArray) -> DoubleArray:
 
 def scores(fit: Fit, features: DoubleArray) -> DoubleArray:
     """features (B, F) → (B,): Mahalanobis distance, or log-odds of being an outlier. Higher is stranger."""
-    standardized = standardize(fit, features)
-    return _scores(fit, standardized, _parts(fit, standardized))
+    return judge(fit, features).scores
 
 
 def judge(fit: Fit, features: DoubleArray) -> Judgement:
-    """features (B, F) → scores, and what they are made of."""
+    """features (B, F) → scores, and what they are made of.
+
+    Shares, of a Mahalanobis distance: d_i·(P d)_i over the squared distance; of a regression: w_i·d_i over
+    Σ|w_j·d_j|. All 0 for an image exactly at the center.
+    """
     standardized = standardize(fit, features)
-    parts = _parts(fit, standardized)
-    return Judgement(_scores(fit, standardized, parts), standardized, _shares(fit, parts))
-
-
-def _parts(fit: Fit, standardized: DoubleArray) -> DoubleArray:
-    """(B, F) → (B, F): d_i·(P d)_i, which add up to the squared Mahalanobis distance; w_i·d_i of a regression."""
-    return np.asarray(standardized * (fit.weights if isinstance(fit, LogisticFit) else standardized @ fit.precision))
-
-
-def _scores(fit: Fit, standardized: DoubleArray, parts: DoubleArray) -> DoubleArray:
     if isinstance(fit, LogisticFit):
-        return np.asarray(standardized @ fit.weights + fit.intercept)
-    return np.asarray(np.sqrt(np.maximum(parts.sum(axis=1), 0.0)))
-
-
-def _shares(fit: Fit, parts: DoubleArray) -> DoubleArray:
-    """Of the parts' sum, a regression's of the sum of their sizes. All 0 for an image exactly at the center."""
-    whole = np.abs(parts) if isinstance(fit, LogisticFit) else parts
-    total = whole.sum(axis=1, keepdims=True)
-    return np.asarray(np.divide(parts, total, out=np.zeros_like(parts), where=total > 0))
+        parts = standardized * fit.weights
+        whole = np.abs(parts).sum(axis=1)
+        score = standardized @ fit.weights + fit.intercept
+    else:
+        parts = standardized * (standardized @ fit.precision)
+        whole = parts.sum(axis=1)
+        score = np.sqrt(np.maximum(whole, 0.0))
+    shares = parts / np.where(whole > 0, whole, np.inf)[:, None]
+    return Judgement(scores=score, standardized=standardized, shares=shares)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explaind.errors import ShapeMismatch
-from explaind.explanations.structural_similarity import CHUNK, ssim
+from explaind.explanations.structural_similarity import CHUNK, ssim_of_maps
 from explaind.explanations.types import DoubleArray, ReconstructionLosses
 
 _CLAMP = 1e-7
@@ -35,21 +35,23 @@ def _together(parts: Sequence[ReconstructionLosses]) -> ReconstructionLosses:
 
 
 def _chunk(images: NDArray[np.floating], reconstructions: NDArray[np.floating]) -> ReconstructionLosses:
-    pair = np.empty((2, *images.shape))  # of all that is wanted of both, one call for the two
-    pair[0], pair[1] = images, reconstructions
-    x, y = pair
-    difference, squares, logarithms = x - y, pair * pair, _Logarithms.of(pair)
-    squared, absolute, product, xx, yy, *logs = _sums(
-        difference * difference, np.abs(difference), x * y, *squares, *logarithms.terms(x)
-    )
-    pixels = x[0].size
-    floor, color = -(logs[0] + logs[2]) / pixels, -(logs[1] + logs[3]) / pixels
+    # Everything is (n, B, C, H, W), n things at once: at one small image the calls cost more than the arithmetic.
+    three = np.empty((3, *images.shape))
+    three[0], three[1] = images, reconstructions
+    np.subtract(three[0], three[1], out=three[2])
+    pair, x, difference = three[:2], three[:1], three[2:]
+    squares, product, logarithms = three * three, x * three[1:2], _Logarithms.of(pair)
+    sums = _sums(squares, np.abs(difference), product, x * logarithms.log_odds, logarithms.log_not)
+    xx, yy, _, absolute, product_sum = sums[:5]
+    pixels = images[0].size
+    mse, mae = sums[2:4] / pixels
+    floor, color = -(sums[5:7] + sums[7:]) / pixels
     return ReconstructionLosses(
-        mse=squared / pixels,
-        mae=absolute / pixels,
-        cosine_distance=_cosine_distance(product, xx, yy, absolute == 0),
-        ssim=ssim(x, y),
-        cross_entropy=color if x.shape[1] == 1 else logarithms.between_channels(x.mean(axis=1)),
+        mse=mse,
+        mae=mae,
+        cosine_distance=_cosine_distance(product_sum, xx, yy, absolute == 0),
+        ssim=ssim_of_maps(np.concatenate([pair, squares[:1] + squares[1:2], product])),
+        cross_entropy=color if images.shape[1] == 1 else logarithms.between_channels(x[0].mean(axis=1)),
         color_cross_entropy=color,
         cross_entropy_excess=color - floor,
     )
@@ -57,7 +59,7 @@ def _chunk(images: NDArray[np.floating], reconstructions: NDArray[np.floating]) 
 
 @dataclass(frozen=True, slots=True)
 class _Logarithms:
-    """Of x and y, kept off 0 and 1, (2, B, C, H, W): log p − log(1 − p), and log(1 − p)."""
+    """Of p = x and y, kept off 0 and 1, (2, B, C, H, W): log p − log(1 − p), and log(1 − p)."""
 
     log_odds: DoubleArray
     log_not: DoubleArray
@@ -68,23 +70,19 @@ class _Logarithms:
         log_not = np.log1p(-inside)
         return cls(np.log(inside) - log_not, log_not)
 
-    def terms(self, x: DoubleArray) -> tuple[DoubleArray, ...]:
-        """The two parts of x·log p + (1 − x)·log(1 − p), (B, C, H, W): first for p = x and y, second for both."""
-        return (*(x * self.log_odds), *self.log_not)
-
     def between_channels(self, x: DoubleArray) -> DoubleArray:
         """x (B, H, W): the mean over channels → BCE(x_a, y_b) averaged over all pairs of channels (B,).
 
         BCE is bilinear in (x, log y): the mean over pairs (a, b) is the product of the means over channels.
         """
         log_odds, log_not = self.log_odds[1].mean(axis=1), self.log_not[1].mean(axis=1)
-        first, second = _sums(x * log_odds, log_not)
+        first, second = _sums((x * log_odds)[None], log_not[None])
         return np.asarray(-(first + second) / x[0].size)
 
 
 def _sums(*terms: DoubleArray) -> DoubleArray:
-    """n terms (B, ...) → each summed over an image (n, B), in one call: of one small image the calls cost most."""
-    return np.asarray(np.concatenate(terms).reshape(len(terms), len(terms[0]), -1).sum(axis=2))
+    """(n, B, ...) each → summed over each image, one below the other (all n together, B)."""
+    return np.asarray(np.concatenate(terms).reshape(-1, terms[0].shape[1], terms[0][0, 0].size).sum(axis=2))
 
 
 def _cosine_distance(product: DoubleArray, xx: DoubleArray, yy: DoubleArray, alike: NDArray[np.bool_]) -> DoubleArray:
