@@ -13,6 +13,7 @@ from typing import Self
 import numpy as np
 import structlog
 
+from explaind.backends.bundle_models import BundleModels
 from explaind.bundles.bundle import Bundle
 from explaind.bundles.catalogue import Catalogue
 from explaind.engine import batches, latents, served_bundle, stages, support
@@ -110,8 +111,9 @@ class Engine:
         with served.estimates.learning(stages.kinds(request), clock, budget, anytime=(PATH_MASK,)):
             with clock.stage(DECODE):
                 image = self._prepare(request.image, served.bundle)
+            share = encoded_once if request.explanation_count > 1 else _as_they_are
             explanation = served.pool.run(
-                lambda models: served.work(encoded_once(models, image), clock, budget).explain(request, image)
+                lambda models: served.work(share(models, image), clock, budget).explain(request, image)
             )
         observe_stages(self.metrics, served.bundle.name, clock)
         observe_explanation(self.metrics, explanation)
@@ -230,6 +232,11 @@ class Engine:
 
     def _prepare(self, image: ImageInput, bundle: Bundle) -> FloatArray:
         return prepare(image, bundle.manifest.image_shape, self._limits)
+
+
+def _as_they_are(models: BundleModels, _: FloatArray) -> BundleModels:
+    """One explanation encodes its image once anyway."""
+    return models
 
 
 def _overall(name: str, states: list[BackendState]) -> BackendState:
