@@ -5,6 +5,8 @@ Label values come from the catalogue and from fixed sets, never from a caller.
 
 from __future__ import annotations
 
+import functools
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from explaind.batch_metrics import BatchSizes
@@ -81,6 +83,9 @@ class Metrics:
         self.stage_seconds = Histogram(
             "explaind_stage_seconds", "Time a stage took.", ("stage",), buckets=LATENCY_BUCKETS, registry=registry
         )
+        # `labels` takes a lock and looks its arguments over each time; on each request's way it is asked once.
+        self.explanation_seconds_of = functools.cache(self.explanation_seconds.labels)
+        self.stage_seconds_of = functools.cache(self.stage_seconds.labels)
         self.anomaly_p_value = Histogram(
             "explaind_anomaly_p_value",
             "Conformal p-values; uniform when nothing drifts.",

@@ -6,7 +6,6 @@ computed under a lock.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from dataclasses import replace
 from typing import Self
@@ -14,6 +13,7 @@ from typing import Self
 import numpy as np
 import structlog
 
+from explaind.backends.bundle_models import BundleModels
 from explaind.bundles.bundle import Bundle
 from explaind.bundles.catalogue import Catalogue
 from explaind.engine import batches, latents, served_bundle, stages, support
@@ -29,7 +29,7 @@ from explaind.errors import ConfigurationError, Unavailable
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
 from explaind.explanations.types import Explanation, RankingMethod, RankingScope
-from explaind.images import ImageLimits, prepare
+from explaind.images import ImageLimits, digest, prepare
 from explaind.metrics import Metrics
 from explaind.requests import (
     BackendState,
@@ -111,12 +111,13 @@ class Engine:
         with served.estimates.learning(stages.kinds(request), clock, budget, anytime=(PATH_MASK,)):
             with clock.stage(DECODE):
                 image = self._prepare(request.image, served.bundle)
+            share = encoded_once if request.explanation_count > 1 else _as_they_are
             explanation = served.pool.run(
-                lambda models: served.work(encoded_once(models, image), clock, budget).explain(request, image)
+                lambda models: served.work(share(models, image), clock, budget).explain(request, image)
             )
         observe_stages(self.metrics, served.bundle.name, clock)
         observe_explanation(self.metrics, explanation)
-        return replace(explanation, image_digest=_digest(image), timings=clock.timings)
+        return explanation
 
     def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult:
         """As `explain`, of many images at once; an image that cannot be used is an error of its own."""
@@ -150,7 +151,7 @@ class Engine:
                 images = np.stack([self._prepare(image, served.bundle) for image in (request.image_a, request.image_b)])
             result = served.pool.run(lambda models: latents.compared(served.work(models, clock, budget), images, space))
         observe_stages(self.metrics, served.bundle.name, clock)
-        return replace(result, image_digests=(_digest(images[0]), _digest(images[1])), timings=clock.timings)
+        return replace(result, image_digests=(digest(images[0]), digest(images[1])), timings=clock.timings)
 
     def traverse(self, request: TraverseRequest, budget: Budget) -> TraverseResult:
         """As `explain`, of what an image becomes as single latents are moved."""
@@ -165,7 +166,7 @@ class Engine:
                 lambda models: latents.traversed(served.work(models, clock, budget), image, parameters)
             )
         observe_stages(self.metrics, served.bundle.name, clock)
-        return replace(result, image_digest=_digest(image), timings=clock.timings)
+        return replace(result, image_digest=digest(image), timings=clock.timings)
 
     @staticmethod
     def cost_class(request: ExplanationRequest) -> CostClass:
@@ -233,11 +234,11 @@ class Engine:
         return prepare(image, bundle.manifest.image_shape, self._limits)
 
 
+def _as_they_are(models: BundleModels, _: FloatArray) -> BundleModels:
+    """One explanation encodes its image once anyway."""
+    return models
+
+
 def _overall(name: str, states: list[BackendState]) -> BackendState:
     detail = next((state.detail for state in states if not state.alive), "" if states else "No model is served.")
     return BackendState(name=name, alive=not detail, detail=detail)
-
-
-def _digest(image: FloatArray) -> str:
-    """SHA-256 (hex) of the float32 pixels in C, H, W order, little-endian: what the model saw, whatever was sent."""
-    return hashlib.sha256(np.ascontiguousarray(image, "<f4").tobytes()).hexdigest()

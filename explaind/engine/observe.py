@@ -32,10 +32,10 @@ _WITH_OBJECTIVE = {PathMaskOutcome.CONVERGED, PathMaskOutcome.BEST_SO_FAR}
 def observe_stages(metrics: Metrics, model: str, clock: StageClock, image_count: int = 1) -> None:
     """Stages whole; explanations by the image, a batch as one observation of its mean."""
     for timing in clock.timings:
-        metrics.stage_seconds.labels(timing.stage).observe(timing.seconds)
+        metrics.stage_seconds_of(timing.stage).observe(timing.seconds)
         explanation = _EXPLANATION_OF_STAGE.get(timing.stage)
         if explanation:
-            series = metrics.explanation_seconds.labels(explanation, model, timing.backend)
+            series = metrics.explanation_seconds_of(explanation, model, timing.backend)
             series.observe(timing.seconds / image_count)
 
 

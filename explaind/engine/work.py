@@ -31,6 +31,7 @@ from explaind.explanations.types import (
     PathMaskParameters,
     Prediction,
 )
+from explaind.images import digest
 from explaind.requests import ExplanationRequest
 
 
@@ -44,7 +45,10 @@ class Work:
     budget: Budget
 
     def explain(self, request: ExplanationRequest, image: FloatArray) -> Explanation:
-        """image (C, H, W). Raises what the explanations raise; BackendUnavailable lets another backend start anew."""
+        """image (C, H, W). Raises what the explanations raise; BackendUnavailable lets another backend start anew.
+
+        The timings are all of the clock's so far.
+        """
         prediction = self.predict(image[None])[0]
         ranking, anomaly, mask = request.latent_ranking, request.anomaly_score, request.path_mask
         return Explanation(
@@ -56,7 +60,9 @@ class Work:
             path_mask=self._mask(image, mask, prediction) if mask else None,
             class_names=self.bundle.manifest.class_names,
             bundle_digest=self.bundle.digest,
+            image_digest=digest(image),
             seed=mask.seed if mask else ranking.seed if ranking else 0,
+            timings=self.clock.timings,
         )
 
     def predict(self, images: FloatArray) -> tuple[Prediction, ...]:

@@ -7,7 +7,7 @@ alone where an arrival was foreseen took as much time as it saved.)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -32,22 +32,29 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """target: the class to reach; rival: the one left behind; class_count: K; threshold: two-class entropy, bits."""
+    """target: the class to reach; rival: the one left behind; class_count: K; threshold: two-class entropy, bits.
+
+    lead_needed: of the target over the rival, in logits; beyond it the entropy is below the threshold.
+    """
 
     target: int
     rival: int
     class_count: int
     threshold: float
+    lead_needed: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lead_needed", two_class.sure_lead(self.threshold))
 
     def is_top(self, logits: FloatArray) -> bool:
-        return int(np.argmax(logits)) == self.target
+        return int(logits.argmax()) == self.target
 
     def entropy(self, logits: FloatArray) -> float:
         return float(two_class.entropy(logits, self.target, self.rival))
 
     def reached(self, logits: FloatArray) -> bool:
         """Target over rival, sure of it, and first of all classes. (DESIGN §3.3)"""
-        lead = float(logits[self.target]) - float(logits[self.rival])
+        lead = logits.item(self.target) - logits.item(self.rival)
         return lead > two_class.sure_lead(self.threshold) and self.is_top(logits)
 
 
@@ -86,11 +93,12 @@ def walk(gradient: MorphGradient, start: DoubleArray, goal: Goal, stepper: Stepp
     for steps in range(cap + 1):
         budget.raise_if_cancelled()
         slopes, logits = _slopes(gradient, stepper.batch(code), goal, rival)
-        stop = _stop(goal, slopes, logits[0], steps, cap, budget)
+        here = logits[0]
+        stop = Stop.REACHED if goal.reached(here) else _stop(slopes, steps, cap, budget)
         if stop is not None:
-            return Walk(code=code, logits=logits[0], steps=steps, stop=stop)
-        code = stepper.advance(code, slopes, float(logits[0, goal.target]))
-        rival = stepper.rival(goal.target, logits[0])
+            return Walk(code=code, logits=here, steps=steps, stop=stop)
+        code = stepper.advance(code, slopes, here.item(goal.target))
+        rival = stepper.rival(goal.target, here)
     raise AssertionError("the cap ends the walk")
 
 
@@ -105,10 +113,9 @@ def _slopes(
     return slopes.astype(np.float64), logits
 
 
-def _stop(goal: Goal, slopes: DoubleArray, logits: FloatArray, steps: int, cap: int, budget: Budget) -> Stop | None:
-    if goal.reached(logits):
-        return Stop.REACHED
-    if not slopes.any():
+def _stop(slopes: DoubleArray, steps: int, cap: int, budget: Budget) -> Stop | None:
+    every = slopes.ravel()
+    if not every @ every:  # squares of float32 numbers do not vanish in float64
         return Stop.FLAT
     if steps >= cap:
         return Stop.STEPS_SPENT
