@@ -51,7 +51,7 @@ class Goal:
         return int(logits.argmax()) == self.target
 
     def entropy(self, logits: FloatArray) -> float:
-        return float(two_class.entropy(logits, self.target, self.rival))
+        return two_class.entropy_of_lead(abs(self.lead(logits)))
 
     def lead(self, logits: FloatArray) -> float:
         """Of the target over the rival, in logits."""

@@ -21,8 +21,8 @@ NEIGHBOURS = 8
 DEVIATION = 1.0  # of the neighbours around the code, in units of the prior
 STEP = 0.25
 LEAD_STEPS = range(25, 60)
-DRAWN = 12
-"""Steps whose neighbours are drawn at once. Most walks take eight to eleven."""
+DRAWN = 4
+"""Steps whose neighbours are drawn at once. Too many: most are drawn in vain; too few: see `SmoothedFlow._drawn`."""
 
 
 class SmoothedFlow:
@@ -48,7 +48,7 @@ class SmoothedFlow:
     def _drawn(self, latents: int) -> Iterator[DoubleArray]:
         """Of the code and its neighbours from the code (1 + NEIGHBOURS, D), for the next DRAWN steps.
 
-        Drawn step by step it takes twice as long in all: each gradient drives the generator's tables from the cache.
+        Drawn step by step it takes up to twice as long: each gradient drives the generator's tables from the cache.
         """
         offsets = np.zeros((DRAWN, 1 + NEIGHBOURS, latents))
         offsets[:, 1:] = DEVIATION * self._random.standard_normal((DRAWN, NEIGHBOURS, latents))
