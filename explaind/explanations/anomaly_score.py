@@ -101,12 +101,14 @@ def _rebuild(autoencoder: Autoencoder, images: FloatArray, budget: Budget) -> tu
 
 
 def _contributions(judgement: Judgement, names: tuple[str, ...]) -> tuple[tuple[Contribution, ...], ...]:
-    standardized, shares = judgement.standardized.tolist(), judgement.shares.tolist()
-    order = (-np.abs(judgement.shares)).argsort(axis=1, kind="stable")[:, :_LISTED_LATENTS].tolist()
-    return tuple(
-        tuple(Contribution(feature=names[i], standardized_value=d[i], share=s[i]) for i in row)
-        for d, s, row in zip(standardized, shares, order, strict=True)
-    )
+    rows = zip(judgement.standardized.tolist(), judgement.shares.tolist(), strict=True)
+    return tuple(_largest(names, standardized, shares) for standardized, shares in rows)
+
+
+def _largest(names: tuple[str, ...], standardized: list[float], shares: list[float]) -> tuple[Contribution, ...]:
+    """Of one image, those with the largest shares; equals keep their order."""
+    order = sorted(range(len(shares)), key=lambda i: abs(shares[i]), reverse=True)[:_LISTED_LATENTS]
+    return tuple(Contribution(feature=names[i], standardized_value=standardized[i], share=shares[i]) for i in order)
 
 
 def _error_maps(images: FloatArray, rebuilt: FloatArray) -> FloatArray:

@@ -50,7 +50,7 @@ class Goal:
         return int(logits.argmax()) == self.target
 
     def entropy(self, logits: FloatArray) -> float:
-        return float(two_class.entropy(logits, self.target, self.rival))
+        return two_class.entropy_of_lead(abs(self.lead(logits)))
 
     def reached(self, logits: FloatArray) -> bool:
         """Target over rival, sure of it, and first of all classes. (DESIGN §3.3)"""

@@ -17,7 +17,8 @@ def predict(classifier: Classifier, images: FloatArray) -> tuple[Prediction, ...
 
 def softmax(logits: NDArray[np.floating]) -> DoubleArray:
     """logits (..., K) → probabilities (..., K), float64; no overflow for any finite logits."""
-    raised = np.exp(np.subtract(logits, logits.max(axis=-1, keepdims=True), dtype=np.float64))
+    wide = logits.astype(np.float64, copy=False)
+    raised = np.exp(wide - wide.max(axis=-1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 

@@ -116,12 +116,14 @@ def _reason(goal: Goal, end: Walk, found: bool) -> str:
     state = (
         f"class {goal.target} is likeliest, but not below the entropy threshold"
         if found
-        else (f"class {goal.target} is not likeliest yet")
+        else f"class {goal.target} is not likeliest yet"
     )
-    why = {
-        Stop.REACHED: "",
-        Stop.STEPS_SPENT: f"The morph took all its {end.steps} steps and {state}.",
-        Stop.DEADLINE: f"The deadline came after {end.steps} morphing steps and {state}.",
-        Stop.FLAT: f"After {end.steps} morphing steps no direction raises class {goal.target}, and {state}.",
-    }
-    return why[end.stop]
+    match end.stop:
+        case Stop.REACHED:
+            return ""
+        case Stop.STEPS_SPENT:
+            return f"The morph took all its {end.steps} steps and {state}."
+        case Stop.DEADLINE:
+            return f"The deadline came after {end.steps} morphing steps and {state}."
+        case Stop.FLAT:
+            return f"After {end.steps} morphing steps no direction raises class {goal.target}, and {state}."

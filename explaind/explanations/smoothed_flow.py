@@ -27,8 +27,8 @@ NEIGHBOURS = 2 * PAIRS
 DEVIATION = 1.0  # of the neighbours around the code, in units of the prior
 STEP = 0.5
 LEAD_STEPS = range(13, 30)
-DRAWN = 8
-"""Steps whose neighbours are drawn at once; most walks take four to seven."""
+DRAWN = 4
+"""Steps whose neighbours are drawn at once. Too many: most are drawn in vain; too few: see `SmoothedFlow._drawn`."""
 
 
 class SmoothedFlow:
@@ -54,7 +54,7 @@ class SmoothedFlow:
     def _drawn(self, latents: int) -> Iterator[DoubleArray]:
         """Of the code and its neighbours from the code (1 + NEIGHBOURS, D), for the next DRAWN steps.
 
-        Drawn step by step it takes twice as long in all: each gradient drives the generator's tables from the cache.
+        Drawn step by step it takes up to twice as long: each gradient drives the generator's tables from the cache.
         """
         offsets = np.zeros((DRAWN, 1 + NEIGHBOURS, latents))
         offsets[:, 1 : 1 + PAIRS] = DEVIATION * self._random.standard_normal((DRAWN, PAIRS, latents))
