@@ -21,7 +21,7 @@ from explaind.engine.backend_pool import RETRY_SECONDS, Opener, openers
 from explaind.engine.batching import Batcher
 from explaind.engine.encoded_once import encoded_once
 from explaind.engine.model_description import described
-from explaind.engine.observe import observe_batch, observe_explanation, observe_stages
+from explaind.engine.observe import Observing
 from explaind.engine.served_bundle import ServedBundle
 from explaind.engine.stage_clock import StageClock
 from explaind.engine.stages import DECODE, PATH_MASK
@@ -49,6 +49,8 @@ from explaind.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+_PIXEL = np.dtype("<f4")
+
 
 class Engine:
     """All bundles of a model store. `open`, then `warm`, then any number of threads may ask; `close` at the end."""
@@ -57,6 +59,7 @@ class Engine:
         """available: what opens a bundle, by backend, in the order they are tried."""
         self._settings = settings
         self.metrics = metrics
+        self._observing = Observing(metrics)
         self._openers = available
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         self._batcher = Batcher(settings.compute_slots, settings.batch_rows, settings.spread_rows)
@@ -111,12 +114,13 @@ class Engine:
         with served.estimates.learning(stages.kinds(request), clock, budget, anytime=(PATH_MASK,)):
             with clock.stage(DECODE):
                 image = self._prepare(request.image, served.bundle)
+            digest = _digest(image)
             explanation = served.pool.run(
-                lambda models: served.work(encoded_once(models, image), clock, budget).explain(request, image)
+                lambda models: served.work(encoded_once(models, image), clock, budget).explain(request, image, digest)
             )
-        observe_stages(self.metrics, served.bundle.name, clock)
-        observe_explanation(self.metrics, explanation)
-        return replace(explanation, image_digest=_digest(image), timings=clock.timings)
+        self._observing.stages(served.bundle.name, clock)
+        self._observing.explanation(explanation)
+        return explanation
 
     def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult:
         """As `explain`, of many images at once; an image that cannot be used is an error of its own."""
@@ -135,8 +139,8 @@ class Engine:
             result = served.pool.run(
                 lambda models: batches.scored(served.work(models, clock, budget), batch, request, result)
             )
-        observe_stages(self.metrics, served.bundle.name, clock, max(len(images), 1))
-        observe_batch(self.metrics, result, len(request.images))
+        self._observing.stages(served.bundle.name, clock, max(len(images), 1))
+        self._observing.batch(result, len(request.images))
         return replace(result, indices=tuple(images), timings=clock.timings)
 
     def compare(self, request: CompareRequest, budget: Budget) -> CompareResult:
@@ -149,7 +153,7 @@ class Engine:
             with clock.stage(DECODE):
                 images = np.stack([self._prepare(image, served.bundle) for image in (request.image_a, request.image_b)])
             result = served.pool.run(lambda models: latents.compared(served.work(models, clock, budget), images, space))
-        observe_stages(self.metrics, served.bundle.name, clock)
+        self._observing.stages(served.bundle.name, clock)
         return replace(result, image_digests=(_digest(images[0]), _digest(images[1])), timings=clock.timings)
 
     def traverse(self, request: TraverseRequest, budget: Budget) -> TraverseResult:
@@ -164,7 +168,7 @@ class Engine:
             result = served.pool.run(
                 lambda models: latents.traversed(served.work(models, clock, budget), image, parameters)
             )
-        observe_stages(self.metrics, served.bundle.name, clock)
+        self._observing.stages(served.bundle.name, clock)
         return replace(result, image_digest=_digest(image), timings=clock.timings)
 
     @staticmethod
@@ -240,4 +244,4 @@ def _overall(name: str, states: list[BackendState]) -> BackendState:
 
 def _digest(image: FloatArray) -> str:
     """SHA-256 (hex) of the float32 pixels in C, H, W order, little-endian: what the model saw, whatever was sent."""
-    return hashlib.sha256(np.ascontiguousarray(image, "<f4").tobytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(image, _PIXEL).data).hexdigest()

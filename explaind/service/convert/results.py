@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -61,16 +62,16 @@ def prediction_to_proto(
 ) -> explanation_pb2.Prediction:
     order: list[int] = np.argsort(-prediction.probabilities, kind="stable")[:top_classes].tolist()
     probabilities: list[float] = prediction.probabilities.tolist()
+    # As fields: messages would be made one by one, and then copied.
+    scores: Any = [
+        {"class_index": index, "class_name": _name(class_names, index), "probability": probabilities[index]}
+        for index in order
+    ]
     return explanation_pb2.Prediction(
         class_index=prediction.class_index,
         class_name=_name(class_names, prediction.class_index),
         probability=prediction.probability,
-        scores=[
-            explanation_pb2.ClassScore(
-                class_index=index, class_name=_name(class_names, index), probability=probabilities[index]
-            )
-            for index in order
-        ],
+        scores=scores,
     )
 
 
@@ -106,6 +107,10 @@ def anomaly_to_proto(
 ) -> explanation_pb2.AnomalyScore:
     """The first and only image of `batch`."""
     rebuilt = batch.reconstructions[0]
+    contributions: Any = [
+        {"feature": c.feature, "standardized_value": c.standardized_value, "share": c.share}
+        for c in batch.contributions[0]
+    ]
     return explanation_pb2.AnomalyScore(
         detector=enum_to_proto(batch.detector),
         score=batch.scores[0],
@@ -116,10 +121,7 @@ def anomaly_to_proto(
         losses=losses_to_proto(batch.losses),
         kl=batch.kl[0],
         mean_norm=batch.mean_norms[0],
-        contributions=[
-            explanation_pb2.Contribution(feature=c.feature, standardized_value=c.standardized_value, share=c.share)
-            for c in batch.contributions[0]
-        ],
+        contributions=contributions,
         reconstruction=image_to_proto(rebuilt, image_dtype) if parameters.include_reconstruction else None,
         error_map=tensor_to_proto(batch.error_maps[0]) if parameters.include_error_map else None,
     )
@@ -165,11 +167,12 @@ def provenance_to_proto(
 ) -> explanation_pb2.Provenance:
     """time: now."""
     seconds, nanos = divmod(time.time_ns(), 10**9)
+    stages: Any = [{"stage": t.stage, "backend": t.backend, "seconds": t.seconds} for t in timings]
     return explanation_pb2.Provenance(
         bundle_digest=bundle_digest,
         image_digest=image_digest,
         seed=seed,
-        timings=[explanation_pb2.StageTiming(stage=t.stage, backend=t.backend, seconds=t.seconds) for t in timings],
+        timings=stages,
         request_id=request_id,
         time=Timestamp(seconds=seconds, nanos=nanos),
     )
