@@ -20,11 +20,10 @@ from explaind.engine import batches, latents, served_bundle, stages, support
 from explaind.engine.backend_pool import RETRY_SECONDS, Opener, openers
 from explaind.engine.batching import Batcher
 from explaind.engine.encoded_once import encoded_once
-from explaind.engine.model_description import described
 from explaind.engine.observe import Observing
 from explaind.engine.served_bundle import ServedBundle
-from explaind.engine.stage_clock import StageClock
-from explaind.engine.stages import DECODE, PATH_MASK
+from explaind.engine.stage_clock import StageClock, anytime_by_kind
+from explaind.engine.stages import CAN_STOP_EARLY, DECODE
 from explaind.errors import ConfigurationError, Unavailable
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
@@ -111,7 +110,7 @@ class Engine:
         served = self._catalogue.get(request.model, request.version)
         support.check(served.bundle, request)
         clock = StageClock()
-        with served.estimates.learning(stages.kinds(request), clock, budget, anytime=(PATH_MASK,)):
+        with served.estimates.learning(stages.kinds(request), clock, budget, anytime=CAN_STOP_EARLY):
             with clock.stage(DECODE):
                 image = self._prepare(request.image, served.bundle)
             digest = _digest(image)
@@ -121,6 +120,12 @@ class Engine:
         self._observing.stages(served.bundle.name, clock)
         self._observing.explanation(explanation)
         return explanation
+
+    def check(self, request: ExplanationRequest, budget: Budget) -> None:
+        """Raises what `explain` would before it looks at the image, DeadlineTooShort included; from memory."""
+        served = self._catalogue.get(request.model, request.version)
+        support.check(served.bundle, request)
+        served.estimates.require(budget, anytime_by_kind(stages.kinds(request), CAN_STOP_EARLY))
 
     def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult:
         """As `explain`, of many images at once; an image that cannot be used is an error of its own."""
@@ -195,7 +200,7 @@ class Engine:
     def describe(self, model: str, version: str = "") -> ModelDescription:
         """From memory. Raises ModelNotFound, ModelLoading."""
         served = self._catalogue.get(model, version)
-        return described(served.bundle, served.pool.states())
+        return replace(served.description, backends=served.pool.states())
 
     def backend_states(self) -> tuple[BackendState, ...]:
         """Of each configured backend: alive where it serves every default version that can use it."""

@@ -87,7 +87,7 @@ class Estimates:
         kinds: by stage. anytime: the stages that can stop early. Raises DeadlineTooShort with the estimate, also where
         the work itself raised it.
         """
-        required = {kind: stage in anytime for stage, kind in kinds.items()}
+        required = anytime_by_kind(kinds, anytime)
         self.require(budget, required)
         try:
             yield
@@ -115,6 +115,11 @@ class _Runs:
         self._added += 1
         if self._added % len(self.latest) == 0:
             self.longest = max(run for _, run in self.latest)
+
+
+def anytime_by_kind(kinds: Mapping[str, str], anytime: Container[str]) -> dict[str, bool]:
+    """What `Estimates.require` takes; arguments as in `Estimates.learning`."""
+    return {kind: stage in anytime for stage, kind in kinds.items()}
 
 
 def deadline_too_short(remaining: float, estimate: float) -> DeadlineTooShort:

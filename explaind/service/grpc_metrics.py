@@ -13,6 +13,7 @@ from prometheus_client import Counter, Histogram
 from explaind.metrics import Metrics
 from explaind.service.grpc_types import Handler
 
+OWN_PACKAGE = "explaind."
 MAX_EXEMPLAR = 128
 """OpenMetrics: characters of an exemplar's label names and values together."""
 
@@ -63,10 +64,15 @@ def initialise(metrics: Metrics, method: Method) -> None:
 
 
 class Series:
-    """One method's series, looked up once: a look-up takes a lock and as long as what it looks up."""
+    """One method's series, looked up once: a look-up takes a lock and as long as what it looks up.
+
+    own: one of explaind's methods, not gRPC's health or reflection.
+    """
 
     def __init__(self, metrics: Metrics, method: Method) -> None:
         self.method = method
+        self.full_name = method.full_name
+        self.own = method.service.startswith(OWN_PACKAGE)
         self.started = metrics.grpc_started.labels(*method.labels)
         self._metrics = metrics
         self._ends: dict[grpc.StatusCode, tuple[Counter, Histogram]] = {}
