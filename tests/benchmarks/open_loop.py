@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
@@ -105,6 +105,15 @@ class Outcome:
     def goodput(self) -> float:
         """OK answers a second."""
         return self.in_time / self.seconds
+
+
+def together(outcomes: Sequence[Outcome]) -> Outcome:
+    """As of one load."""
+    whole = Outcome()
+    for each in outcomes:
+        for name, value in vars(each).items():
+            setattr(whole, name, getattr(whole, name) + value)
+    return whole
 
 
 def generate(load: Load) -> Outcome:
