@@ -76,7 +76,7 @@ def turn(calm: float, spoilt: float) -> Turn:
     them, and twice as long where not."""
     without, among = ([calm] * 98 + [calm * tail] * 2 for tail in (2.0, spoilt))
     none = Outcome(seconds=1.0)
-    return Turn(none, replace(none, ok=without), replace(none, ok=among), none, 1.0, 1.0, [], 0)
+    return Turn(none, replace(none, on_time=without), replace(none, on_time=among), none, 1.0, 1.0, [], 0)
 
 
 def test_a_slow_turn_is_no_tail() -> None:

@@ -76,7 +76,8 @@ def measure(effort: Effort) -> list[Part]:
                 "Generator, health probe and daemon share the cores: what they take, the daemon lacks. By CPU: OK "
                 "answers for a CPU second of the daemon, of those at the peak.",
                 "With broken calls and without: two loads each a turn, of a hundred good calls and more where time "
-                "allows; their p99s are compared over all turns together, each in units of its own median.",
+                "allows; their p99s are compared over all turns together, each in units of its own median, without the "
+                "bursts that the generator sends after a stall of the machine.",
             ),
         )
     ]  # fmt: skip
@@ -182,10 +183,11 @@ def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
 
 
 def p99_over_without(turns: Sequence[Turn]) -> float:
-    """Of all turns together, each in units of its own median without broken calls: a slow turn is no tail."""
-    usual = [float(np.median(turn.comfortable.ok)) for turn in turns]
+    """Of the calls of all turns that went out on time, each turn's in units of its own median without broken calls: a
+    slow turn is no tail."""
+    usual = [float(np.median(turn.comfortable.on_time)) for turn in turns]
     calm, broken = (
-        np.concatenate([np.array(outcome.ok) / unit for outcome, unit in zip(outcomes, usual, strict=True)])
+        np.concatenate([np.array(outcome.on_time) / unit for outcome, unit in zip(outcomes, usual, strict=True)])
         for outcomes in ([turn.comfortable for turn in turns], [turn.broken for turn in turns])
     )
     return float(np.percentile(broken, 99) / np.percentile(calm, 99))
