@@ -5,11 +5,10 @@ Label values come from the catalogue and from fixed sets, never from a caller.
 
 from __future__ import annotations
 
-import functools
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from explaind.batch_metrics import BatchSizes
+from explaind.histogram import Histogram
 
 LATENCY_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
@@ -83,9 +82,6 @@ class Metrics:
         self.stage_seconds = Histogram(
             "explaind_stage_seconds", "Time a stage took.", ("stage",), buckets=LATENCY_BUCKETS, registry=registry
         )
-        # `labels` takes a lock and looks its arguments over each time; on each request's way it is asked once.
-        self.explanation_seconds_of = functools.cache(self.explanation_seconds.labels)
-        self.stage_seconds_of = functools.cache(self.stage_seconds.labels)
         self.anomaly_p_value = Histogram(
             "explaind_anomaly_p_value",
             "Conformal p-values; uniform when nothing drifts.",

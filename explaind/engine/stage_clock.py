@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 import threading
 import time
-from bisect import bisect_left, insort
 from collections import defaultdict, deque
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from explaind.errors import DeadlineTooShort
@@ -58,22 +58,21 @@ class Estimates:
 
     def __init__(self, memory_seconds: float = 60.0) -> None:
         self._memory_seconds = memory_seconds
-        self._runs: defaultdict[str, _Runs] = defaultdict(_Runs)
+        self._runs: defaultdict[str, _Runs] = defaultdict(lambda: _Runs(self.SAMPLES))
         self._lock = threading.Lock()
 
     def add(self, kind: str, seconds: float) -> None:
         with self._lock:
-            self._runs[kind].add(time.monotonic(), seconds, self.SAMPLES)
+            self._runs[kind].add(time.monotonic(), seconds)
 
     def seconds(self, kind: str, *, anytime: bool = False) -> float:
         """The median; of work that can stop early the shortest; 0 with too few recent runs to tell."""
         since = time.monotonic() - self._memory_seconds
         with self._lock:
-            runs = self._runs[kind]
-            runs.forget_before(since)
-            if len(runs.rising) < self.MINIMUM:
-                return 0.0
-            return runs.rising[0] if anytime else _median(runs.rising)
+            runs = [seconds for when, seconds in self._runs[kind].latest if when >= since]
+        if len(runs) < self.MINIMUM:
+            return 0.0
+        return min(runs) if anytime else statistics.median(runs)
 
     def total(self, kinds: Mapping[str, bool]) -> float:
         """Seconds that a request of these kinds takes at least; see `require`."""
@@ -81,12 +80,17 @@ class Estimates:
 
     def require(self, budget: Budget, kinds: Mapping[str, bool]) -> None:
         """kinds: whether each can stop early, by kind. Raises DeadlineTooShort where the budget cannot be enough."""
-        if budget.deadline is None:
+        remaining = budget.remaining()
+        if remaining > self._at_most(kinds):  # nearly always; medians cost a tenth of a small answer
             return
         estimate = self.total(kinds)
-        remaining = budget.remaining()
         if remaining <= estimate:
             raise deadline_too_short(remaining, estimate)
+
+    def _at_most(self, kinds: Iterable[str]) -> float:
+        """Seconds that `total` does not exceed."""
+        with self._lock:
+            return sum(self._runs[kind].longest for kind in kinds)
 
     @contextmanager
     def learning(
@@ -97,7 +101,7 @@ class Estimates:
         kinds: by stage. anytime: the stages that can stop early. Raises DeadlineTooShort with the estimate, also where
         the work itself raised it.
         """
-        required = {kind: stage in anytime for stage, kind in kinds.items()}
+        required = anytime_by_kind(kinds, anytime)
         self.require(budget, required)
         try:
             yield
@@ -109,34 +113,27 @@ class Estimates:
 
 
 class _Runs:
-    """Of one kind: when each was, oldest first, and what it took, shortest first. Asked before every request, so it is
-    kept in order rather than sorted then."""
+    """Of one kind: the `count` latest, each with when it ended. longest: no shorter than the longest of them, seconds;
+    what was longer and is forgotten may still count."""
 
-    __slots__ = ("_oldest_first", "rising")
+    __slots__ = ("_added", "latest", "longest")
 
-    def __init__(self) -> None:
-        self._oldest_first: deque[tuple[float, float]] = deque()
-        self.rising: list[float] = []
+    def __init__(self, count: int) -> None:
+        self.latest: deque[tuple[float, float]] = deque(maxlen=count)
+        self.longest = 0.0
+        self._added = 0
 
-    def add(self, when: float, seconds: float, most: int) -> None:
-        """most: runs that are kept."""
-        if len(self.rising) == most:
-            self._forget_oldest()
-        self._oldest_first.append((when, seconds))
-        insort(self.rising, seconds)
-
-    def forget_before(self, moment: float) -> None:
-        while self._oldest_first and self._oldest_first[0][0] < moment:
-            self._forget_oldest()
-
-    def _forget_oldest(self) -> None:
-        _, seconds = self._oldest_first.popleft()
-        del self.rising[bisect_left(self.rising, seconds)]
+    def add(self, when: float, seconds: float) -> None:
+        self.latest.append((when, seconds))
+        self.longest = max(self.longest, seconds)
+        self._added += 1
+        if self._added % len(self.latest) == 0:
+            self.longest = max(run for _, run in self.latest)
 
 
-def _median(rising: Sequence[float]) -> float:
-    middle = len(rising) // 2
-    return rising[middle] if len(rising) % 2 else 0.5 * (rising[middle - 1] + rising[middle])
+def anytime_by_kind(kinds: Mapping[str, str], anytime: Container[str]) -> dict[str, bool]:
+    """What `Estimates.require` takes; arguments as in `Estimates.learning`."""
+    return {kind: stage in anytime for stage, kind in kinds.items()}
 
 
 def deadline_too_short(remaining: float, estimate: float) -> DeadlineTooShort:

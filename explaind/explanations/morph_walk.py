@@ -52,10 +52,13 @@ class Goal:
     def entropy(self, logits: FloatArray) -> float:
         return two_class.entropy_of_lead(abs(self.lead(logits)))
 
+    def lead(self, logits: FloatArray) -> float:
+        """Of the target over the rival, in logits."""
+        return logits.item(self.target) - logits.item(self.rival)
+
     def reached(self, logits: FloatArray) -> bool:
         """Target over rival, sure of it, and first of all classes. (DESIGN §3.3)"""
-        lead = logits.item(self.target) - logits.item(self.rival)
-        return lead > two_class.sure_lead(self.threshold) and self.is_top(logits)
+        return self.lead(logits) > self.lead_needed and self.is_top(logits)
 
 
 class Stepper(Protocol):
