@@ -1,8 +1,8 @@
 """Which calls wait for each other before the event loop takes them up.
 
 gRPC keeps a queue for each registered method and one for all the others, and for each call that it takes up it goes
-over the queues: registered one and all, as generated code does it, our dozen methods cost a prediction a tenth of its
-time. So only what must not stand behind the others is registered.
+over all queues, with half a dozen Python calls for each; generated code registers every method. So only what must not
+stand behind the others is registered.
 """
 
 from __future__ import annotations
