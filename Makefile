@@ -12,8 +12,8 @@ demo: $(VENV)/.server ## Explain three real digits and one shoe over real gRPC
 demo-torchserve: $(VENV)/.dev ## The same digit through TorchServe: agreement and the cost of the hop
 	$(BIN)/explaind demo --torchserve
 
-test: $(VENV)/.dev ## The whole test suite
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev ## The whole test suite, file by file in two processes: much of it waits for servers to start
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/.dev ## Everything side by side, in about a quarter of an hour; BENCH='--help' tells of its options
 	$(BIN)/python -m tests.benchmarks $(BENCH)
