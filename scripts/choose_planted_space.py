@@ -54,9 +54,9 @@ CANDIDATES: Mapping[str, Mapping[str, object]] = {
         "objective": "capacity", "beta": 100.0, "capacity": 13.0, "capacity_epochs": 32, **_SMALL,
     },
     **{
-        f"{images} labelled, weight {weight:g}":
-            {**_LABELLED, "supervised_images": images, "supervision_weight": weight}
-        for images in (50, 100, 200, 500) for weight in (5.0, 20.0, 80.0)
+        f"{images} labelled, weight {weight:g}, {latents} latents":
+            {**_LABELLED, "supervised_images": images, "supervision_weight": weight, "latents": latents}
+        for images in (25, 50, 100) for weight in (5.0, 20.0) for latents in (5, 8)
     },
 }  # fmt: skip
 RANKED = 150
