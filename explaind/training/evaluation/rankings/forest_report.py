@@ -87,8 +87,9 @@ def write_questions(subject: Subject, training: Codes, held_out: Codes, most: in
         "least_fidelity": min(question.fidelity for question in questions),
     }
     page.text(
-        f"«a or b?», put to the images of two classes: {len(questions)} questions, {len(hard)} of which are not easy "
-        f"(majority rate at most {forest_questions.NOT_EASY:g}). Median fidelity {figures['median_fidelity']:.4f}."
+        f"«a or b?», put to the images of two classes: {len(questions)} {'question' if len(questions) == 1 else 'questions'}"
+        f", {len(hard)} not easy (majority rate at most {forest_questions.NOT_EASY:g}). Median fidelity "
+        f"{figures['median_fidelity']:.4f}."
     )
     page.figure(
         "rankings_forest",
