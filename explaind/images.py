@@ -12,6 +12,7 @@ What is taken, what is converted and what is refused:
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,11 @@ def prepare(image: ImageInput, image_shape: ImageShape, limits: ImageLimits) -> 
     if image.array is not None:
         return _from_array(image, image.array, image_shape, limits)
     raise ImageUndecodable(f"{image.field} is empty: send an encoded image or a tensor.", field=image.field)
+
+
+def digest(image: FloatArray) -> str:
+    """SHA-256 (hex) of the float32 pixels in C, H, W order, little-endian: what the model saw, whatever was sent."""
+    return hashlib.sha256(np.ascontiguousarray(image, "<f4").data).hexdigest()
 
 
 # ---- encoded images -----------------------------------------------------------------------------------------

@@ -53,6 +53,11 @@ class ExplanationRequest:
     anomaly_score: AnomalyScoreParameters | None = None
     path_mask: PathMaskParameters | None = None
 
+    @property
+    def explanation_count(self) -> int:
+        """How many were asked for."""
+        return 3 - (self.latent_ranking, self.anomaly_score, self.path_mask).count(None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRequest:

@@ -33,7 +33,7 @@ def in_chunks(
     All arrays have the same B ≥ 1. Raises ShapeMismatch where they differ.
     """
     count = len(arrays[0])
-    if any(len(array) != count for array in arrays):
+    if len(arrays) > 1 and any(len(array) != count for array in arrays):
         raise ShapeMismatch(f"the arrays have {[len(array) for array in arrays]} rows; give as many.", field="weights")
     if count <= rows:
         return list(run(*arrays))

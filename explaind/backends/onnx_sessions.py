@@ -50,42 +50,40 @@ class Session:
             self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=providers(device))
         self.device = "CUDA" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "CPU"
         self._inputs = tuple(value.name for value in self._session.get_inputs())
+        self._outputs = [value.name for value in self._session.get_outputs()]
         _say_once(self.device)
 
     def run(self, *arrays: NDArray[Any]) -> list[FloatArray]:
         """The outputs in the graph's order, for inputs in the graph's order. Raises BackendUnavailable."""
         feeds = dict(zip(self._inputs, arrays, strict=True))
-        with running(self._name):
-            outputs: list[FloatArray] = self._session.run(None, feeds)
+        try:
+            outputs: list[FloatArray] = self._session.run(self._outputs, feeds)
+        except FOREIGN_ERRORS as exc:
+            raise failed(self._name, exc) from exc
         return outputs
 
 
-@contextmanager
-def running(graph: str) -> Iterator[None]:
-    """What onnxruntime raises becomes BackendUnavailable, so that the next backend can serve."""
-    try:
-        yield
-    except FOREIGN_ERRORS as exc:
-        raise BackendUnavailable(
-            f"The onnx backend failed in {graph}: {exc}. Another backend may serve; see the log.",
-            metadata={"backend": "onnx", "graph": graph},
-        ) from exc
+def failed(graph: str, error: Exception) -> BackendUnavailable:
+    """What becomes of onnxruntime's own exceptions, so that the next backend can serve."""
+    return BackendUnavailable(
+        f"The onnx backend failed in {graph}: {error}. Another backend may serve; see the log.",
+        metadata={"backend": "onnx", "graph": graph},
+    )
 
 
 @contextmanager
 def _opening(path: Path) -> Iterator[None]:
     if not path.is_file():
         raise BundleInvalid(f"{path} is missing: copy the bundle again or build it with `explaind train`.")
-    with running(path.name):
-        try:
-            yield
-        except ONNXRUNTIME_ERRORS as exc:
-            if type(exc).__name__ in _DEVICE_ERRORS:
-                raise
-            raise BundleInvalid(
-                f"{path}, or the weights beside it, cannot be read by onnxruntime ({exc}): "
-                "copy the bundle again or build it with `explaind train`."
-            ) from exc
+    try:
+        yield
+    except FOREIGN_ERRORS as exc:
+        if not isinstance(exc, ONNXRUNTIME_ERRORS) or type(exc).__name__ in _DEVICE_ERRORS:
+            raise failed(path.name, exc) from exc
+        raise BundleInvalid(
+            f"{path}, or the weights beside it, cannot be read by onnxruntime ({exc}): "
+            "copy the bundle again or build it with `explaind train`."
+        ) from exc
 
 
 def providers(device: Device = "auto") -> Providers:

@@ -6,7 +6,6 @@ computed under a lock.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from dataclasses import replace
 from typing import Self
@@ -14,22 +13,22 @@ from typing import Self
 import numpy as np
 import structlog
 
+from explaind.backends.bundle_models import BundleModels
 from explaind.bundles.bundle import Bundle
 from explaind.bundles.catalogue import Catalogue
 from explaind.engine import batches, latents, served_bundle, stages, support
 from explaind.engine.backend_pool import RETRY_SECONDS, Opener, openers
 from explaind.engine.batching import Batcher
 from explaind.engine.encoded_once import encoded_once
-from explaind.engine.model_description import described
-from explaind.engine.observe import observe_batch, observe_explanation, observe_stages
+from explaind.engine.observe import Observing
 from explaind.engine.served_bundle import ServedBundle
-from explaind.engine.stage_clock import StageClock
-from explaind.engine.stages import DECODE, PATH_MASK
+from explaind.engine.stage_clock import StageClock, anytime_by_kind
+from explaind.engine.stages import CAN_STOP_EARLY, DECODE
 from explaind.errors import ConfigurationError, Unavailable
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
 from explaind.explanations.types import Explanation, RankingMethod, RankingScope
-from explaind.images import ImageLimits, prepare
+from explaind.images import ImageLimits, digest, prepare
 from explaind.metrics import Metrics
 from explaind.requests import (
     BackendState,
@@ -49,6 +48,8 @@ from explaind.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+_PIXEL = np.dtype("<f4")
+
 
 class Engine:
     """All bundles of a model store. `open`, then `warm`, then any number of threads may ask; `close` at the end."""
@@ -57,6 +58,7 @@ class Engine:
         """available: what opens a bundle, by backend, in the order they are tried."""
         self._settings = settings
         self.metrics = metrics
+        self._observing = Observing(metrics)
         self._openers = available
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         self._batcher = Batcher(settings.compute_slots, settings.batch_rows, settings.spread_rows)
@@ -108,15 +110,23 @@ class Engine:
         served = self._catalogue.get(request.model, request.version)
         support.check(served.bundle, request)
         clock = StageClock()
-        with served.estimates.learning(stages.kinds(request), clock, budget, anytime=(PATH_MASK,)):
+        with served.estimates.learning(stages.kinds(request), clock, budget, anytime=CAN_STOP_EARLY):
             with clock.stage(DECODE):
                 image = self._prepare(request.image, served.bundle)
+            image_digest = digest(image)
+            share = encoded_once if request.explanation_count > 1 else _as_they_are
             explanation = served.pool.run(
-                lambda models: served.work(encoded_once(models, image), clock, budget).explain(request, image)
+                lambda models: served.work(share(models, image), clock, budget).explain(request, image, image_digest)
             )
-        observe_stages(self.metrics, served.bundle.name, clock)
-        observe_explanation(self.metrics, explanation)
-        return replace(explanation, image_digest=_digest(image), timings=clock.timings)
+        self._observing.stages(served.bundle.name, clock)
+        self._observing.explanation(explanation)
+        return explanation
+
+    def check(self, request: ExplanationRequest, budget: Budget) -> None:
+        """Raises what `explain` would before it looks at the image, DeadlineTooShort included; from memory."""
+        served = self._catalogue.get(request.model, request.version)
+        support.check(served.bundle, request)
+        served.estimates.require(budget, anytime_by_kind(stages.kinds(request), CAN_STOP_EARLY))
 
     def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult:
         """As `explain`, of many images at once; an image that cannot be used is an error of its own."""
@@ -135,8 +145,8 @@ class Engine:
             result = served.pool.run(
                 lambda models: batches.scored(served.work(models, clock, budget), batch, request, result)
             )
-        observe_stages(self.metrics, served.bundle.name, clock, max(len(images), 1))
-        observe_batch(self.metrics, result, len(request.images))
+        self._observing.stages(served.bundle.name, clock, max(len(images), 1))
+        self._observing.batch(result, len(request.images))
         return replace(result, indices=tuple(images), timings=clock.timings)
 
     def compare(self, request: CompareRequest, budget: Budget) -> CompareResult:
@@ -149,8 +159,8 @@ class Engine:
             with clock.stage(DECODE):
                 images = np.stack([self._prepare(image, served.bundle) for image in (request.image_a, request.image_b)])
             result = served.pool.run(lambda models: latents.compared(served.work(models, clock, budget), images, space))
-        observe_stages(self.metrics, served.bundle.name, clock)
-        return replace(result, image_digests=(_digest(images[0]), _digest(images[1])), timings=clock.timings)
+        self._observing.stages(served.bundle.name, clock)
+        return replace(result, image_digests=(digest(images[0]), digest(images[1])), timings=clock.timings)
 
     def traverse(self, request: TraverseRequest, budget: Budget) -> TraverseResult:
         """As `explain`, of what an image becomes as single latents are moved."""
@@ -164,8 +174,8 @@ class Engine:
             result = served.pool.run(
                 lambda models: latents.traversed(served.work(models, clock, budget), image, parameters)
             )
-        observe_stages(self.metrics, served.bundle.name, clock)
-        return replace(result, image_digest=_digest(image), timings=clock.timings)
+        self._observing.stages(served.bundle.name, clock)
+        return replace(result, image_digest=digest(image), timings=clock.timings)
 
     @staticmethod
     def cost_class(request: ExplanationRequest) -> CostClass:
@@ -191,7 +201,7 @@ class Engine:
     def describe(self, model: str, version: str = "") -> ModelDescription:
         """From memory. Raises ModelNotFound, ModelLoading."""
         served = self._catalogue.get(model, version)
-        return described(served.bundle, served.pool.states())
+        return replace(served.description, backends=served.pool.states())
 
     def backend_states(self) -> tuple[BackendState, ...]:
         """Of each configured backend: alive where it serves every default version that can use it."""
@@ -233,11 +243,11 @@ class Engine:
         return prepare(image, bundle.manifest.image_shape, self._limits)
 
 
+def _as_they_are(models: BundleModels, _: FloatArray) -> BundleModels:
+    """One explanation encodes its image once anyway."""
+    return models
+
+
 def _overall(name: str, states: list[BackendState]) -> BackendState:
     detail = next((state.detail for state in states if not state.alive), "" if states else "No model is served.")
     return BackendState(name=name, alive=not detail, detail=detail)
-
-
-def _digest(image: FloatArray) -> str:
-    """SHA-256 (hex) of the float32 pixels in C, H, W order, little-endian: what the model saw, whatever was sent."""
-    return hashlib.sha256(np.ascontiguousarray(image, "<f4").tobytes()).hexdigest()

@@ -9,7 +9,6 @@ from explaind.bundles.manifest import Space
 from explaind.explanations import conformal
 from explaind.explanations.types import Detector, Factor, RankingReference
 from explaind.requests import (
-    BackendState,
     CalibrationDescription,
     FactorDescription,
     LatentSpaceDescription,
@@ -19,8 +18,8 @@ from explaind.requests import (
 USUAL_LEVEL = 0.05
 
 
-def described(bundle: Bundle, backends: tuple[BackendState, ...]) -> ModelDescription:
-    """Manifest, labels and calibration of a bundle, with the state of its backends."""
+def described(bundle: Bundle) -> ModelDescription:
+    """Manifest, labels and calibration of a bundle; of no backend so far."""
     manifest = bundle.manifest
     return ModelDescription(
         name=bundle.name,
@@ -32,7 +31,7 @@ def described(bundle: Bundle, backends: tuple[BackendState, ...]) -> ModelDescri
         calibrations=tuple(_calibrations(bundle)),
         bundle_digest=bundle.digest,
         file_digests=dict(manifest.files),
-        backends=backends,
+        backends=(),
         explanations=manifest.explanations,
     )
 

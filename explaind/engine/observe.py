@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from explaind.engine.stage_clock import StageClock
 from explaind.engine.stages import (
     ANOMALY_SCORE,
@@ -29,32 +31,42 @@ _WITH_OBJECTIVE = {PathMaskOutcome.CONVERGED, PathMaskOutcome.BEST_SO_FAR}
 """The others have no path to optimise a mask on."""
 
 
-def observe_stages(metrics: Metrics, model: str, clock: StageClock, image_count: int = 1) -> None:
-    """Stages whole; explanations by the image, a batch as one observation of its mean."""
-    for timing in clock.timings:
-        metrics.stage_seconds.labels(timing.stage).observe(timing.seconds)
-        explanation = _EXPLANATION_OF_STAGE.get(timing.stage)
-        if explanation:
-            series = metrics.explanation_seconds.labels(explanation, model, timing.backend)
-            series.observe(timing.seconds / image_count)
+class Observing:
+    """Of one engine. Each series is looked up once: a look-up costs as much as the observation."""
 
+    def __init__(self, metrics: Metrics) -> None:
+        self._stage = cache(metrics.stage_seconds.labels)
+        self._explanation = cache(metrics.explanation_seconds.labels)
+        self._p_value = cache(metrics.anomaly_p_value.labels)
+        self._outcome = cache(metrics.path_mask_outcome.labels)
+        self._objective = cache(metrics.path_mask_objective.labels)
+        self._morph_steps = cache(metrics.morph_steps.labels)
+        self._batch_size = cache(metrics.batch_size.labels)
 
-def observe_explanation(metrics: Metrics, explanation: Explanation) -> None:
-    """p-value, and what became of the path mask."""
-    model = explanation.model
-    if explanation.anomaly is not None:
-        metrics.anomaly_p_value.labels(model).observe(float(explanation.anomaly.p_values[0]))
-    if explanation.path_mask is not None:
-        mask = explanation.path_mask
-        metrics.path_mask_outcome.labels(model, mask.outcome.value).inc()
-        if mask.outcome in _WITH_OBJECTIVE:
-            metrics.path_mask_objective.labels(model).observe(mask.objective)
-        metrics.morph_steps.labels(model).observe(mask.morph_steps)
+    def stages(self, model: str, clock: StageClock, image_count: int = 1) -> None:
+        """Stages whole; explanations by the image, a batch as one observation of its mean."""
+        for timing in clock.timings:
+            self._stage(timing.stage).observe(timing.seconds)
+            explanation = _EXPLANATION_OF_STAGE.get(timing.stage)
+            if explanation:
+                self._explanation(explanation, model, timing.backend).observe(timing.seconds / image_count)
 
+    def explanation(self, explanation: Explanation) -> None:
+        """p-value, and what became of the path mask."""
+        model = explanation.model
+        if explanation.anomaly is not None:
+            self._p_value(model).observe(float(explanation.anomaly.p_values[0]))
+        if explanation.path_mask is not None:
+            mask = explanation.path_mask
+            self._outcome(model, mask.outcome.value).inc()
+            if mask.outcome in _WITH_OBJECTIVE:
+                self._objective(model).observe(mask.objective)
+            self._morph_steps(model).observe(mask.morph_steps)
 
-def observe_batch(metrics: Metrics, result: ScoreResult, image_count: int) -> None:
-    """image_count: images asked about, unusable ones too."""
-    metrics.batch_size.labels(result.model).observe(image_count)
-    if result.batch is not None:
-        for p_value in result.batch.p_values:
-            metrics.anomaly_p_value.labels(result.model).observe(float(p_value))
+    def batch(self, result: ScoreResult, image_count: int) -> None:
+        """image_count: images asked about, unusable ones too."""
+        self._batch_size(result.model).observe(image_count)
+        if result.batch is not None:
+            observe = self._p_value(result.model).observe
+            for p_value in result.batch.p_values:
+                observe(float(p_value))

@@ -11,6 +11,7 @@ from explaind.backends.bundle_models import BundleModels
 from explaind.bundles.bundle import Bundle
 from explaind.engine.backend_pool import REMOTE, BackendPool, Opener
 from explaind.engine.batching import Batcher, Observe, batched
+from explaind.engine.model_description import described
 from explaind.engine.stage_clock import Estimates, StageClock
 from explaind.engine.stages import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK
 from explaind.engine.work import Work
@@ -20,15 +21,17 @@ from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
 from explaind.explanations.types import AnomalyScoreParameters, LatentRankingParameters, PathMaskParameters
 from explaind.metrics import Metrics
-from explaind.requests import ExplanationRequest, ImageInput
+from explaind.requests import ExplanationRequest, ImageInput, ModelDescription
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedBundle:
-    """A verified bundle with its open backends and what its requests take of late."""
+    """A verified bundle with its open backends and what its requests take of late. description: but for the backends'
+    states; made once, since health asks for it twice a second."""
 
     bundle: Bundle
     pool: BackendPool
+    description: ModelDescription
     estimates: Estimates = field(default_factory=Estimates)
 
     def work(self, models: BundleModels, clock: StageClock, budget: Budget) -> Work:
@@ -53,7 +56,7 @@ def serve(bundle: Bundle, available: Mapping[str, Opener], metrics: Metrics, bat
             f"{', '.join(available)}: configure one of its backends."
         )
     pool = BackendPool(bundle.folder, usable, metrics, lambda models: _ping(bundle, models))
-    served = ServedBundle(bundle=bundle, pool=pool)
+    served = ServedBundle(bundle=bundle, pool=pool, description=described(bundle))
     pool.each(lambda models: _warm_up(served, models))
     _prepare_forests(bundle)
     return served

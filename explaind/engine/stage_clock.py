@@ -6,12 +6,29 @@ import statistics
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from explaind.errors import DeadlineTooShort
 from explaind.explanations.budget import Budget
 from explaind.explanations.types import StageTiming
+
+
+class Stage:
+    """Appends its timing. For a request of a millisecond, a generator made into a context manager costs too much."""
+
+    __slots__ = ("_backend", "_name", "_start", "_timings")
+
+    def __init__(self, timings: list[StageTiming], name: str, backend: str) -> None:
+        self._timings, self._name, self._backend = timings, name, backend
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            seconds = time.perf_counter() - self._start
+            self._timings.append(StageTiming(stage=self._name, backend=self._backend, seconds=seconds))
 
 
 class StageClock:
@@ -20,12 +37,9 @@ class StageClock:
     def __init__(self) -> None:
         self._timings: list[StageTiming] = []
 
-    @contextmanager
-    def stage(self, stage: str, backend: str = "") -> Iterator[None]:
-        """A stage that ends in an error is not counted: its time says nothing of the work."""
-        start = time.perf_counter()
-        yield
-        self._timings.append(StageTiming(stage=stage, backend=backend, seconds=time.perf_counter() - start))
+    def stage(self, stage: str, backend: str = "") -> Stage:
+        """To be entered with `with`. One that ends in an error is not counted: its time says nothing of the work."""
+        return Stage(self._timings, stage, backend)
 
     @property
     def timings(self) -> tuple[StageTiming, ...]:
@@ -44,18 +58,18 @@ class Estimates:
 
     def __init__(self, memory_seconds: float = 60.0) -> None:
         self._memory_seconds = memory_seconds
-        self._runs: defaultdict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=self.SAMPLES))
+        self._runs: defaultdict[str, _Runs] = defaultdict(lambda: _Runs(self.SAMPLES))
         self._lock = threading.Lock()
 
     def add(self, kind: str, seconds: float) -> None:
         with self._lock:
-            self._runs[kind].append((time.monotonic(), seconds))
+            self._runs[kind].add(time.monotonic(), seconds)
 
     def seconds(self, kind: str, *, anytime: bool = False) -> float:
         """The median; of work that can stop early the shortest; 0 with too few recent runs to tell."""
         since = time.monotonic() - self._memory_seconds
         with self._lock:
-            runs = [seconds for when, seconds in self._runs[kind] if when >= since]
+            runs = [seconds for when, seconds in self._runs[kind].latest if when >= since]
         if len(runs) < self.MINIMUM:
             return 0.0
         return min(runs) if anytime else statistics.median(runs)
@@ -66,10 +80,17 @@ class Estimates:
 
     def require(self, budget: Budget, kinds: Mapping[str, bool]) -> None:
         """kinds: whether each can stop early, by kind. Raises DeadlineTooShort where the budget cannot be enough."""
-        estimate = self.total(kinds)
         remaining = budget.remaining()
+        if remaining > self._at_most(kinds):  # nearly always; medians cost a tenth of a small answer
+            return
+        estimate = self.total(kinds)
         if remaining <= estimate:
             raise deadline_too_short(remaining, estimate)
+
+    def _at_most(self, kinds: Iterable[str]) -> float:
+        """Seconds that `total` does not exceed."""
+        with self._lock:
+            return sum(self._runs[kind].longest for kind in kinds)
 
     @contextmanager
     def learning(
@@ -80,7 +101,7 @@ class Estimates:
         kinds: by stage. anytime: the stages that can stop early. Raises DeadlineTooShort with the estimate, also where
         the work itself raised it.
         """
-        required = {kind: stage in anytime for stage, kind in kinds.items()}
+        required = anytime_by_kind(kinds, anytime)
         self.require(budget, required)
         try:
             yield
@@ -89,6 +110,30 @@ class Estimates:
             raise
         for timing in clock.timings:
             self.add(kinds[timing.stage], timing.seconds)
+
+
+class _Runs:
+    """Of one kind: the `count` latest, each with when it ended. longest: no shorter than the longest of them, seconds;
+    what was longer and is forgotten may still count."""
+
+    __slots__ = ("_added", "latest", "longest")
+
+    def __init__(self, count: int) -> None:
+        self.latest: deque[tuple[float, float]] = deque(maxlen=count)
+        self.longest = 0.0
+        self._added = 0
+
+    def add(self, when: float, seconds: float) -> None:
+        self.latest.append((when, seconds))
+        self.longest = max(self.longest, seconds)
+        self._added += 1
+        if self._added % len(self.latest) == 0:
+            self.longest = max(run for _, run in self.latest)
+
+
+def anytime_by_kind(kinds: Mapping[str, str], anytime: Container[str]) -> dict[str, bool]:
+    """What `Estimates.require` takes; arguments as in `Estimates.learning`."""
+    return {kind: stage in anytime for stage, kind in kinds.items()}
 
 
 def deadline_too_short(remaining: float, estimate: float) -> DeadlineTooShort:

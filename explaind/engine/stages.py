@@ -8,6 +8,7 @@ from explaind.requests import ExplanationRequest
 PREDICTION, LATENT_RANKING, ANOMALY_SCORE, PATH_MASK = "prediction", "latent_ranking", "anomaly_score", "path_mask"
 LATENT_COMPARISON, LATENT_TRAVERSAL = "latent_comparison", "latent_traversal"
 DECODE, PREDICT = "decode", "predict"
+CAN_STOP_EARLY = frozenset((PATH_MASK,))
 
 COMPARE_KINDS = {stage: f"{stage}/{LATENT_COMPARISON}" for stage in (DECODE, PREDICT, LATENT_COMPARISON)}
 """As `kinds`, of two images compared."""

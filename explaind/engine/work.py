@@ -43,20 +43,25 @@ class Work:
     clock: StageClock
     budget: Budget
 
-    def explain(self, request: ExplanationRequest, image: FloatArray) -> Explanation:
+    def explain(self, request: ExplanationRequest, image: FloatArray, image_digest: str = "") -> Explanation:
         """image (C, H, W). Raises what the explanations raise; BackendUnavailable lets another backend start anew."""
         prediction = self.predict(image[None])[0]
         ranking, anomaly, mask = request.latent_ranking, request.anomaly_score, request.path_mask
+        ranked = self._rank(image, ranking, prediction) if ranking else None
+        scored = self.score(image[None], anomaly) if anomaly else None
+        masked = self._mask(image, mask, prediction) if mask else None
         return Explanation(
             model=self.bundle.name,
             model_version=self.bundle.version,
             prediction=prediction,
-            latent_ranking=self._rank(image, ranking, prediction) if ranking else None,
-            anomaly=self.score(image[None], anomaly) if anomaly else None,
-            path_mask=self._mask(image, mask, prediction) if mask else None,
+            latent_ranking=ranked,
+            anomaly=scored,
+            path_mask=masked,
             class_names=self.bundle.manifest.class_names,
             bundle_digest=self.bundle.digest,
+            image_digest=image_digest,
             seed=mask.seed if mask else ranking.seed if ranking else 0,
+            timings=self.clock.timings,
         )
 
     def predict(self, images: FloatArray) -> tuple[Prediction, ...]:

@@ -7,15 +7,14 @@ import numpy as np
 from explaind.explanations import conformal, detectors
 from explaind.explanations.anomaly_features import (
     MAHALANOBIS_FEATURES,
-    code_features,
-    code_norms,
+    code_statistics,
     features,
-    kl_divergence,
+    mahalanobis_features,
     supervised_features,
     supervised_names,
 )
 from explaind.explanations.budget import Budget
-from explaind.explanations.detectors import calibrated, fit_mahalanobis
+from explaind.explanations.detectors import Judgement, calibrated, fit_mahalanobis
 from explaind.explanations.models import Autoencoder
 from explaind.explanations.reconstruction_losses import losses
 from explaind.explanations.types import (
@@ -26,7 +25,6 @@ from explaind.explanations.types import (
     Detector,
     DoubleArray,
     FloatArray,
-    ReconstructionLosses,
 )
 
 __all__ = [
@@ -60,24 +58,26 @@ def explain(
     fit = detectors.chosen(reference, parameters.detector)
     conformal.check_level(parameters.level, fit.calibration)
     mean, deviation, rebuilt = _rebuild(autoencoder, np.ascontiguousarray(images, dtype=np.float32), budget or Budget())
-    parts = losses(images, rebuilt)
-    columns = _features(parameters.detector, parts, mean, deviation, images.shape[1])
-    score = detectors.scores(fit, columns)
-    threshold = conformal.threshold(fit.calibration, parameters.level)
+    parts, codes = losses(images, rebuilt), code_statistics(mean, deviation)
     supervised = parameters.detector is Detector.LOGISTIC_REGRESSION
+    channels = images.shape[1]
+    columns = supervised_features(parts, mean, channels) if supervised else mahalanobis_features(parts, codes)
+    names = supervised_names(channels, mean.shape[1]) if supervised else MAHALANOBIS_FEATURES
+    judgement = detectors.judge(fit, columns)
+    threshold = conformal.threshold(fit.calibration, parameters.level)
     return AnomalyBatch(
         detector=parameters.detector,
-        scores=score,
-        p_values=conformal.p_values(score, fit.calibration),
+        scores=judgement.scores,
+        p_values=conformal.p_values(judgement.scores, fit.calibration),
         threshold=threshold,
-        anomalous=score > threshold,
-        probabilities=_sigmoid(score) if supervised else None,
+        anomalous=judgement.scores > threshold,
+        probabilities=_sigmoid(judgement.scores) if supervised else None,
         losses=parts,
-        kl=kl_divergence(mean, deviation),
-        mean_norms=code_norms(mean),
-        contributions=_contributions(fit, columns, _names(parameters.detector, images.shape[1], mean.shape[1])),
+        kl=codes.kl,
+        mean_norms=codes.mean_norms,
+        contributions=_contributions(judgement, names),
         reconstructions=rebuilt,
-        error_maps=np.square(images - rebuilt).mean(axis=1, dtype=np.float64).astype(np.float32),
+        error_maps=_error_maps(images, rebuilt),
     )
 
 
@@ -100,28 +100,22 @@ def _rebuild(autoencoder: Autoencoder, images: FloatArray, budget: Budget) -> tu
     return mean, deviation, autoencoder.decode(mean)
 
 
-def _features(
-    detector: Detector, parts: ReconstructionLosses, mean: FloatArray, deviation: FloatArray, channels: int
-) -> DoubleArray:
-    if detector is Detector.MAHALANOBIS:
-        return code_features(parts, mean, deviation)
-    return supervised_features(parts, mean, channels)
+def _contributions(judgement: Judgement, names: tuple[str, ...]) -> tuple[tuple[Contribution, ...], ...]:
+    rows = zip(judgement.standardized.tolist(), judgement.shares.tolist(), strict=True)
+    return tuple(_largest(names, standardized, shares) for standardized, shares in rows)
 
 
-def _names(detector: Detector, channels: int, latents: int) -> tuple[str, ...]:
-    return MAHALANOBIS_FEATURES if detector is Detector.MAHALANOBIS else supervised_names(channels, latents)
+def _largest(names: tuple[str, ...], standardized: list[float], shares: list[float]) -> tuple[Contribution, ...]:
+    """Of one image, those with the largest shares; equals keep their order."""
+    order = sorted(range(len(shares)), key=lambda i: abs(shares[i]), reverse=True)[:_LISTED_LATENTS]
+    return tuple(Contribution(feature=names[i], standardized_value=standardized[i], share=shares[i]) for i in order)
 
 
-def _contributions(
-    fit: detectors.Fit, columns: DoubleArray, names: tuple[str, ...]
-) -> tuple[tuple[Contribution, ...], ...]:
-    standardized = detectors.standardize(fit, columns)
-    shares = detectors.shares(fit, standardized)
-    order = np.argsort(-np.abs(shares), axis=1, kind="stable")[:, :_LISTED_LATENTS]
-    return tuple(
-        tuple(Contribution(feature=names[i], standardized_value=d[i], share=s[i]) for i in row)
-        for d, s, row in zip(standardized.tolist(), shares.tolist(), order.tolist(), strict=True)
-    )
+def _error_maps(images: FloatArray, rebuilt: FloatArray) -> FloatArray:
+    """(B, C, H, W) each → squared differences, averaged over channels (B, H, W)."""
+    difference = images - rebuilt
+    total = (difference * difference).sum(axis=1, dtype=np.float64)
+    return np.asarray(total / images.shape[1], dtype=np.float32)
 
 
 def _sigmoid(log_odds: DoubleArray) -> DoubleArray:

@@ -11,12 +11,17 @@ from explaind.explanations.types import DoubleArray
 
 
 class Blur:
-    """G as two banded matrices, for images of one size. Zero padding: the sum over a border's window is below 1."""
+    """G as two banded matrices, for images of one size. Zero padding: the sum over a border's window is below 1.
+
+    mean_slope (H, W), read-only: Gᵀ1/(HW), the gradient of mean(Gm).
+    """
 
     def __init__(self, height: int, width: int, *, deviation: float | None = None) -> None:
         """deviation: σ in px; None: 1.5·height/28."""
         sigma = 1.5 * height / 28 if deviation is None else deviation
         self._rows, self._columns = _band(height, sigma), _band(width, sigma)
+        self.mean_slope = self.adjoint(np.ones((height, width))) / (height * width)
+        self.mean_slope.flags.writeable = False
 
     def apply(self, mask: DoubleArray) -> DoubleArray:
         """G m: (H, W) → (H, W); in [0, 1] where m is."""
@@ -25,6 +30,12 @@ class Blur:
     def adjoint(self, image: DoubleArray) -> DoubleArray:
         """Gᵀ q: (H, W) → (H, W)."""
         return np.asarray(self._rows.T @ image @ self._columns)
+
+
+@functools.lru_cache(maxsize=64)
+def blur_of(height: int, width: int) -> Blur:
+    """G with its usual deviation: every path mask of one size has the same."""
+    return Blur(height, width)
 
 
 @functools.lru_cache(maxsize=64)

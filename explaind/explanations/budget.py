@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,12 +19,12 @@ class Budget:
     """
 
     deadline: float | None = None
-    _cancelled: threading.Event = field(default_factory=threading.Event)
+    _cancelled: bool = False
     _sleepers: list[Callable[[], None]] = field(default_factory=list)
 
     def cancel(self) -> None:
         """Thread-safe; the computation ends at its next step, and at once where it waits for its turn."""
-        self._cancelled.set()
+        self._cancelled = True
         for wake in tuple(self._sleepers):
             wake()
 
@@ -38,14 +37,14 @@ class Budget:
         """
         self._sleepers.append(wake)
         try:
-            if self._cancelled.is_set():  # whoever cancelled may have looked before we were there
+            if self._cancelled:  # whoever cancelled may have looked before we were there
                 wake()
             yield
         finally:
             self._sleepers.remove(wake)
 
     def raise_if_cancelled(self) -> None:
-        if self._cancelled.is_set():
+        if self._cancelled:
             raise Cancelled("The caller cancelled the request.")
 
     def remaining(self) -> float:

@@ -16,7 +16,7 @@ def p_values(scores: DoubleArray, calibration: DoubleArray) -> DoubleArray:
     Ties count against the score's strangeness, which keeps the guarantee. (DESIGN §3.2)
     """
     count = len(calibration)
-    at_least = count - np.searchsorted(calibration, scores, side="left")
+    at_least = count - calibration.searchsorted(scores, side="left")
     return np.asarray((1.0 + at_least) / (count + 1.0))
 
 

@@ -5,7 +5,7 @@ A logistic regression is fitted in training (scikit-learn); here it is only appl
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +15,16 @@ from explaind.explanations.types import AnomalyReference, Detector, DoubleArray,
 
 Fit = MahalanobisFit | LogisticFit
 F = TypeVar("F", MahalanobisFit, LogisticFit)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """scores (B,). standardized (B, F): the features' deviations from the usual mean. shares (B, F): each feature's
+    part of the score, signed; a Mahalanobis distance's add up to 1."""
+
+    scores: DoubleArray
+    standardized: DoubleArray
+    shares: DoubleArray
 
 
 def chosen(reference: AnomalyReference, detector: Detector) -> Fit:
@@ -57,22 +67,23 @@ def standardize(fit: Fit, features: DoubleArray) -> DoubleArray:
 
 def scores(fit: Fit, features: DoubleArray) -> DoubleArray:
     """features (B, F) → (B,): Mahalanobis distance, or log-odds of being an outlier. Higher is stranger."""
-    d = standardize(fit, features)
-    if isinstance(fit, LogisticFit):
-        return np.asarray(d @ fit.weights + fit.intercept)
-    return np.asarray(np.sqrt(np.maximum(np.sum(d * (d @ fit.precision), axis=1), 0.0)))
+    return judge(fit, features).scores
 
 
-def shares(fit: Fit, standardized: DoubleArray) -> DoubleArray:
-    """standardized (B, F) → each feature's share of the score (B, F), signed.
+def judge(fit: Fit, features: DoubleArray) -> Judgement:
+    """features (B, F) → scores, and what they are made of.
 
-    Mahalanobis: d_i·(P d)_i over the squared distance, summing to 1. Logistic: w_i·d_i over Σ|w_j·d_j|.
-    All 0 for an image exactly at the center.
+    Shares, of a Mahalanobis distance: d_i·(P d)_i over the squared distance; of a regression: w_i·d_i over
+    Σ|w_j·d_j|. All 0 for an image exactly at the center.
     """
+    standardized = standardize(fit, features)
     if isinstance(fit, LogisticFit):
         parts = standardized * fit.weights
-        total = np.abs(parts).sum(axis=1, keepdims=True)
+        whole = np.abs(parts).sum(axis=1)
+        score = standardized @ fit.weights + fit.intercept
     else:
         parts = standardized * (standardized @ fit.precision)
-        total = parts.sum(axis=1, keepdims=True)
-    return np.asarray(np.where(total > 0, parts / np.where(total > 0, total, 1.0), 0.0))
+        whole = parts.sum(axis=1)
+        score = np.sqrt(np.maximum(whole, 0.0))
+    shares = parts / np.where(whole > 0, whole, np.inf)[:, None]
+    return Judgement(scores=score, standardized=standardized, shares=shares)

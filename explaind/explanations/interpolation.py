@@ -33,15 +33,15 @@ def _radial(start: DoubleArray, end: DoubleArray, t: DoubleArray) -> DoubleArray
 
 def _slerp(start: DoubleArray, end: DoubleArray, t: DoubleArray) -> DoubleArray:
     """Directions along the great circle, norms linear. A zero end has no direction: a straight line then."""
-    norms = float(np.linalg.norm(start)), float(np.linalg.norm(end))
+    norms = _length(start), _length(end)
     if min(norms) == 0.0:
         return _linear(start, end, t)
     u, v = start / norms[0], end / norms[1]
     across = v - (u @ v) * u
-    angle = math.atan2(float(np.linalg.norm(across)), float(u @ v))
+    angle = math.atan2(_length(across), float(u @ v))
     if math.sin(angle) < _COLLINEAR:
         return _linear(start, end, t) if angle < 1.0 else _half_turn(u, norms, t)
-    directions = np.cos(angle * t) * u + np.sin(angle * t) * across / np.linalg.norm(across)
+    directions = np.cos(angle * t) * u + np.sin(angle * t) * across / _length(across)
     return _with_norms(directions, norms, t)
 
 
@@ -52,9 +52,14 @@ def _half_turn(direction: DoubleArray, norms: tuple[float, float], t: DoubleArra
     axis = np.zeros_like(direction)
     axis[np.argmin(np.abs(direction))] = 1.0
     across = axis - (axis @ direction) * direction
-    directions = np.cos(math.pi * t) * direction + np.sin(math.pi * t) * across / np.linalg.norm(across)
+    directions = np.cos(math.pi * t) * direction + np.sin(math.pi * t) * across / _length(across)
     return _with_norms(directions, norms, t)
 
 
 def _with_norms(directions: DoubleArray, norms: tuple[float, float], t: DoubleArray) -> DoubleArray:
     return np.asarray(directions * ((1 - t) * norms[0] + t * norms[1]))
+
+
+def _length(code: DoubleArray) -> float:
+    """Euclidean; as np.linalg.norm, without its checks."""
+    return math.sqrt(float(code @ code))

@@ -153,12 +153,12 @@ def _strength(importance: float, measure: ImportanceMeasure) -> float:
 
 
 def _ranked_factor(factor: Factor, dimensions: list[int], scores: Scores, task: Task) -> tuple[int, RankedLatent]:
-    strongest = max(dimensions, key=lambda dimension: _strength(float(scores.importance[dimension]), task.measure))
-    counted = dimensions if task.measure in _ADDITIVE else [strongest]
+    importance = {dimension: scores.importance.item(dimension) for dimension in dimensions}
+    strongest = max(dimensions, key=lambda dimension: _strength(importance[dimension], task.measure))
     latent = RankedLatent(
         factor=factor,
-        importance=float(scores.importance[counted].sum()),
-        direction=float(scores.direction[strongest]),
+        importance=sum(importance.values()) if task.measure in _ADDITIVE else importance[strongest],
+        direction=scores.direction.item(strongest),
         latent_values=task.mean[list(factor.dimensions)],
         note=scores.notes.get(strongest, ""),
     )

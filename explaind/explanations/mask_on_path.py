@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from explaind.explanations import path_mask_fast_solver, path_mask_reference_solver
-from explaind.explanations.blur import Blur
+from explaind.explanations.blur import blur_of
 from explaind.explanations.budget import Budget
 from explaind.explanations.mask_objective import MaskObjective, MaskState
 from explaind.explanations.models import MorphingModels
@@ -53,7 +53,7 @@ def solve(
         slopes,
         points,
         self_class,
-        Blur(height, width),
+        blur_of(height, width),
         sparsity,
         sparing=models.classifier if fast else None,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from explaind.explanations.prediction import softmax
 from explaind.explanations.types import DoubleArray, FloatArray, Interpolation, Morph
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PathPoints:
     """Points of a curve: positions (n,) in [0, 1]; images (n, C, H, W); logits (n, K)."""
 
@@ -24,7 +25,11 @@ class PathPoints:
 
     def probabilities(self, of: int) -> DoubleArray:
         """p_of of each image, (n,)."""
-        return softmax(self.logits)[:, of]
+        return self._chances[:, of]
+
+    @functools.cached_property
+    def _chances(self) -> DoubleArray:
+        return softmax(self.logits)
 
     def entropies(self, first: int, second: int) -> DoubleArray:
         """Over {first, second}, (n,) in bits."""

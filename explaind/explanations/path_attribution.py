@@ -6,6 +6,7 @@ differs most from the change of p_s across it, the segment is halved; the gap is
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,7 +93,7 @@ class PathGradient:
     def __call__(self, images: FloatArray) -> tuple[FloatArray, DoubleArray]:
         """images (B, C, H, W) → ∇p_s (B, C, H, W), probabilities (B, K). Raises Cancelled."""
         self._budget.raise_if_cancelled()
-        weights = np.repeat(self._weights, len(images), axis=0)
+        weights = self._weights.repeat(len(images), axis=0)
         slopes, probabilities = self._gradient.probability_gradient(images, weights)
         return slopes, probabilities.astype(np.float64)
 
@@ -112,10 +113,13 @@ def integrate(
     return PathAttribution(values=values, gap=segments.gap, segments=len(segments))
 
 
+@functools.lru_cache(maxsize=64)
 def _first_nodes(count: int) -> NDArray[np.intp]:
-    """Of `count` points in order, the ends of the first segments."""
+    """Of `count` points in order, the ends of the first segments; read-only."""
     last = count - 1
-    return np.unique(np.rint(np.linspace(0, last, min(FIRST_SEGMENTS, last) + 1)).astype(np.intp))
+    nodes = np.unique(np.rint(np.linspace(0, last, min(FIRST_SEGMENTS, last) + 1)).astype(np.intp))
+    nodes.flags.writeable = False
+    return nodes
 
 
 def _nodes(points: PathPoints, self_class: int) -> _Nodes:
@@ -131,7 +135,7 @@ def _measure(gradient: PathGradient, starts: _Nodes, ends: _Nodes) -> _Segments:
 
 def _halve(gradient: PathGradient, path: MorphPath, segments: _Segments, self_class: int) -> _Segments:
     """Replaces the segments with the largest |error| by their halves; the order of the segments does not matter."""
-    ranked = np.argsort(-np.abs(segments.errors), kind="stable")
+    ranked = (-np.abs(segments.errors)).argsort(kind="stable")
     worst, kept = segments[ranked[:_HALVED_A_ROUND]], segments[ranked[_HALVED_A_ROUND:]]
     between = _nodes(path.points(0.5 * (worst.starts.positions + worst.ends.positions)), self_class)
     halves = _measure(gradient, worst.starts.with_more(between), between.with_more(worst.ends))

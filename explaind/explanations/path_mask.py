@@ -91,6 +91,7 @@ def _assemble(
     ends: Morph, points: PathPoints, solved: MaskOnPath, other_p_value: float, parameters: PathMaskParameters
 ) -> PathMask:
     own, found = _own_and_found(ends, points.images)
+    probabilities = points.probabilities(ends.self_class)
     entropies = points.entropies(ends.self_class, ends.other_class)
     mean_step, half_width = two_class.window(entropies)
     outcome, reason = _outcome(ends, solved)
@@ -102,7 +103,7 @@ def _assemble(
         other_image=found,
         reconstruction=own,
         path=points.images if parameters.include_path else None,
-        gains=np.diff(points.probabilities(ends.self_class)),
+        gains=probabilities[1:] - probabilities[:-1],
         entropies=entropies,
         objective=solved.objective,
         stationarity_gap=solved.stationarity_gap,

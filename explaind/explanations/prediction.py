@@ -17,18 +17,19 @@ def predict(classifier: Classifier, images: FloatArray) -> tuple[Prediction, ...
 
 def softmax(logits: NDArray[np.floating]) -> DoubleArray:
     """logits (..., K) → probabilities (..., K), float64; no overflow for any finite logits."""
-    raised = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    wide = logits.astype(np.float64, copy=False)
+    raised = np.exp(wide - wide.max(axis=-1, keepdims=True))
     return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
 def top_two(scores: NDArray[np.floating]) -> NDArray[np.intp]:
     """scores (..., K) → indices (..., 2) of the two highest, the highest first; ties go to the lower index."""
-    order: NDArray[np.intp] = np.argsort(-scores, axis=-1, kind="stable")
+    order: NDArray[np.intp] = (-scores).argsort(axis=-1, kind="stable")
     return order[..., :2]
 
 
 def _prediction(logits: DoubleArray, probabilities: DoubleArray) -> Prediction:
-    index = int(np.argmax(logits))
+    index = int(logits.argmax())
     return Prediction(
         class_index=index, probability=float(probabilities[index]), probabilities=probabilities, logits=logits
     )

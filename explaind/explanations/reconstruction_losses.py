@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explaind.errors import ShapeMismatch
-from explaind.explanations.structural_similarity import CHUNK, ssim
+from explaind.explanations.structural_similarity import CHUNK, ssim_of_maps
 from explaind.explanations.types import DoubleArray, ReconstructionLosses
 
 _CLAMP = 1e-7
@@ -35,52 +35,59 @@ def _together(parts: Sequence[ReconstructionLosses]) -> ReconstructionLosses:
 
 
 def _chunk(images: NDArray[np.floating], reconstructions: NDArray[np.floating]) -> ReconstructionLosses:
-    x, y = images.astype(np.float64), reconstructions.astype(np.float64)
-    flat_x, flat_y = x.reshape(len(x), -1), y.reshape(len(y), -1)
-    difference, pixels = flat_x - flat_y, flat_x.shape[1]
-    of_y = _Logarithms.of(y)
-    color = of_y.cross_entropy(x)
+    # Everything is (n, B, C, H, W), n things at once: at one small image the calls cost more than the arithmetic.
+    three = np.empty((3, *images.shape))
+    three[0], three[1] = images, reconstructions
+    np.subtract(three[0], three[1], out=three[2])
+    pair, x, difference = three[:2], three[:1], three[2:]
+    squares, product, logarithms = three * three, x * three[1:2], _Logarithms.of(pair)
+    sums = _sums(squares, np.abs(difference), product, x * logarithms.log_odds, logarithms.log_not)
+    xx, yy, _, absolute, product_sum = sums[:5]
+    pixels = images[0].size
+    mse, mae = sums[2:4] / pixels
+    floor, color = -(sums[5:7] + sums[7:]) / pixels
     return ReconstructionLosses(
-        mse=_dots(difference, difference) / pixels,
-        mae=np.abs(difference).sum(axis=1) / pixels,
-        cosine_distance=_cosine_distance(flat_x, flat_y),
-        ssim=ssim(x, y),
-        cross_entropy=color if x.shape[1] == 1 else of_y.over_channels().cross_entropy(x.mean(axis=1)),
+        mse=mse,
+        mae=mae,
+        cosine_distance=_cosine_distance(product_sum, xx, yy, absolute == 0),
+        ssim=ssim_of_maps(np.concatenate([pair, squares[:1] + squares[1:2], product])),
+        cross_entropy=color if images.shape[1] == 1 else logarithms.between_channels(x[0].mean(axis=1)),
         color_cross_entropy=color,
-        cross_entropy_excess=color - _Logarithms.of(x).cross_entropy(x),
+        cross_entropy_excess=color - floor,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Logarithms:
-    """log y and log(1 − y), y kept off 0 and 1, (B, C, H, W) or (B, H, W)."""
+    """Of p = x and y, kept off 0 and 1, (2, B, C, H, W): log p − log(1 − p), and log(1 − p)."""
 
-    log: DoubleArray
+    log_odds: DoubleArray
     log_not: DoubleArray
 
     @classmethod
-    def of(cls, y: DoubleArray) -> _Logarithms:
-        inside = np.minimum(np.maximum(y, _CLAMP), 1 - _CLAMP)
-        return cls(np.log(inside), np.log1p(-inside))
+    def of(cls, pair: DoubleArray) -> _Logarithms:
+        inside = np.minimum(np.maximum(pair, _CLAMP), 1 - _CLAMP)
+        log_not = np.log1p(-inside)
+        return cls(np.log(inside) - log_not, log_not)
 
-    def over_channels(self) -> _Logarithms:
-        """BCE is bilinear in (x, log y): the mean over pairs (a, b) is the product of the means over channels."""
-        return _Logarithms(self.log.mean(axis=1), self.log_not.mean(axis=1))
+    def between_channels(self, x: DoubleArray) -> DoubleArray:
+        """x (B, H, W): the mean over channels → BCE(x_a, y_b) averaged over all pairs of channels (B,).
 
-    def cross_entropy(self, x: DoubleArray) -> DoubleArray:
-        """Mean of −(x·log y + (1 − x)·log(1 − y)) over pixels (B,)."""
-        flat_x, log, log_not = (array.reshape(len(array), -1) for array in (x, self.log, self.log_not))
-        return np.asarray(-(_dots(flat_x, log - log_not) + log_not.sum(axis=1)) / flat_x.shape[1])
-
-
-def _dots(first: DoubleArray, second: DoubleArray) -> DoubleArray:
-    """(B, P) each → (B,). For one small image a third of einsum's time."""
-    return np.asarray((first * second).sum(axis=1))
+        BCE is bilinear in (x, log y): the mean over pairs (a, b) is the product of the means over channels.
+        """
+        log_odds, log_not = self.log_odds[1].mean(axis=1), self.log_not[1].mean(axis=1)
+        first, second = _sums((x * log_odds)[None], log_not[None])
+        return np.asarray(-(first + second) / x[0].size)
 
 
-def _cosine_distance(x: DoubleArray, y: DoubleArray) -> DoubleArray:
-    """(B, P) each → (B,) in [0, 1]. Two black images are alike (0), a black and another are not (1)."""
-    norms = np.sqrt(_dots(x, x) * _dots(y, y))
-    alike = np.all(x == y, axis=1)
-    cosine = _dots(x, y) / np.where(norms > 0, norms, 1.0)
+def _sums(*terms: DoubleArray) -> DoubleArray:
+    """(n, B, ...) each → summed over each image, one below the other (all n together, B)."""
+    return np.asarray(np.concatenate(terms).reshape(-1, terms[0].shape[1], terms[0][0, 0].size).sum(axis=2))
+
+
+def _cosine_distance(product: DoubleArray, xx: DoubleArray, yy: DoubleArray, alike: NDArray[np.bool_]) -> DoubleArray:
+    """Sums over x·y, x² and y² (B,) → (B,) in [0, 1]. Two black images are alike (0), a black and another are not
+    (1)."""
+    norms = np.sqrt(xx * yy)
+    cosine = product / np.where(norms > 0, norms, 1.0)
     return np.where(alike, 0.0, 1.0 - np.minimum(cosine, 1.0))

@@ -41,14 +41,23 @@ def _log_sum_without(shifted: DoubleArray, top: NDArray[np.intp]) -> DoubleArray
     """logsumexp over all but the `top` entry, summed afresh so that a dominant top does not drown the rest."""
     rest = shifted.copy()
     np.put_along_axis(rest, top, -np.inf, axis=-1)
-    highest = rest.max(axis=-1, keepdims=True)
-    return np.asarray(highest + np.log(np.exp(rest - highest).sum(axis=-1, keepdims=True)))
+    return _log_sum(rest)
+
+
+def _log_sum(logits: DoubleArray) -> DoubleArray:
+    """logsumexp (..., K) → (..., 1); at least one is finite."""
+    highest = logits.max(axis=-1, keepdims=True)
+    return np.asarray(highest + np.log(np.exp(logits - highest).sum(axis=-1, keepdims=True)))
 
 
 def of_class(logits: FloatArray, measure: ImportanceMeasure, target: int) -> DoubleArray:
     """logits (..., K) → the target's log-odds (LOGIT_DEVIATION) or probability (every other measure), (...)."""
-    table = log_odds(logits) if measure is ImportanceMeasure.LOGIT_DEVIATION else probabilities(logits)
-    return np.asarray(table[..., target])
+    if measure is not ImportanceMeasure.LOGIT_DEVIATION:
+        return np.asarray(probabilities(logits)[..., target])
+    rest = logits.astype(np.float64)
+    own = rest[..., target].copy()
+    rest[..., target] = -np.inf
+    return np.asarray(own - _log_sum(rest)[..., 0])
 
 
 def spread(responses: AnyReal, measure: ImportanceMeasure, weights: AnyReal | None = None) -> DoubleArray:
@@ -56,30 +65,36 @@ def spread(responses: AnyReal, measure: ImportanceMeasure, weights: AnyReal | No
 
     weights (..., S) ≥ 0: 0 where their sum is. [LR]'s text says variance, its tables deviation: both are offered.
     """
-    counted = np.ones(responses.shape) if weights is None else weights.astype(np.float64)
-    variance = _covariance(responses, responses, counted)
-    if measure is ImportanceMeasure.PROBABILITY_VARIANCE:
-        return variance
-    return np.asarray(np.sqrt(variance))
+    shares = _shares(responses, weights)
+    centered = _centered(responses, shares)
+    variance = _mean_product(shares, centered, centered)
+    return variance if measure is ImportanceMeasure.PROBABILITY_VARIANCE else np.asarray(np.sqrt(variance))
 
 
 def directions(values: AnyReal, responses: AnyReal, weights: AnyReal | None = None) -> DoubleArray:
     """Sign of the correlation of responses (..., S) with latent values (..., S): +1, −1, or 0 where undecided."""
-    counted = np.ones(responses.shape) if weights is None else weights.astype(np.float64)
-    spreads = np.sqrt(_covariance(values, values, counted) * _covariance(responses, responses, counted))
-    covariance = _covariance(values, responses, counted)
+    shares = _shares(responses, weights)
+    along, moved = _centered(values, shares), _centered(responses, shares)
+    spreads = np.sqrt(_mean_product(shares, along, along) * _mean_product(shares, moved, moved))
+    covariance = _mean_product(shares, along, moved)
     decided = (np.abs(covariance) >= UNDECIDED_BELOW * spreads) & (spreads > CONSTANT_BELOW)
     return np.where(decided, np.sign(covariance), 0.0)
 
 
-def _covariance(first: AnyReal, second: AnyReal, weights: DoubleArray) -> DoubleArray:
-    total = weights.sum(axis=-1, keepdims=True)
-    shares = np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
-    product = shares * _centered(first, shares) * _centered(second, shares)
-    return np.asarray(product.sum(axis=-1), dtype=np.float64)
+def _shares(responses: AnyReal, weights: AnyReal | None) -> DoubleArray | float:
+    """Of each response in a mean over the last axis; 0 where the weights' sum is. One number where all are equal."""
+    if weights is None:
+        return 1.0 / int(responses.shape[-1])
+    counted = weights.astype(np.float64)
+    total = counted.sum(axis=-1, keepdims=True)
+    return np.asarray(np.divide(counted, total, out=np.zeros_like(counted), where=total > 0))
 
 
-def _centered(values: AnyReal, shares: DoubleArray) -> DoubleArray:
+def _mean_product(shares: DoubleArray | float, first: DoubleArray, second: DoubleArray) -> DoubleArray:
+    return np.asarray((shares * first * second).sum(axis=-1))
+
+
+def _centered(values: AnyReal, shares: DoubleArray | float) -> DoubleArray:
     # Measured from the first value, so that a constant response is exactly 0 everywhere.
     shifted = values.astype(np.float64) - values[..., :1]
     return np.asarray(shifted - (shares * shifted).sum(axis=-1, keepdims=True))

@@ -42,7 +42,8 @@ def morph(
     path_mask_parameters.check(parameters, len(prediction.logits))
     pair = path_mask_parameters.classes(parameters, prediction)
     random = np.random.default_rng(parameters.seed)
-    start = morph_start.choose(models, image, pair, prediction, random, budget)
+    fast = parameters.solver is Solver.FAST
+    start = morph_start.choose(models, image, pair, prediction, random, budget, mean_suffices=fast)
     if start.top_class is None:
         return _no_start(pair, start, prediction.class_index)
     target = pair[1] if start.top_class == pair[0] else pair[0]
@@ -59,7 +60,7 @@ def morph(
         return walk(models.morph_gradient, code, goal, stepper, cap - taken, budget)
 
     end = walk_on(start.code, 0)
-    if parameters.solver is Solver.FAST:
+    if fast:
         end = settle(models, start, end, goal, walk_on, budget)
     return _result(pair, start, goal, end)
 
@@ -115,12 +116,14 @@ def _reason(goal: Goal, end: Walk, found: bool) -> str:
     state = (
         f"class {goal.target} is likeliest, but not below the entropy threshold"
         if found
-        else (f"class {goal.target} is not likeliest yet")
+        else f"class {goal.target} is not likeliest yet"
     )
-    why = {
-        Stop.REACHED: "",
-        Stop.STEPS_SPENT: f"The morph took all its {end.steps} steps and {state}.",
-        Stop.DEADLINE: f"The deadline came after {end.steps} morphing steps and {state}.",
-        Stop.FLAT: f"After {end.steps} morphing steps no direction raises class {goal.target}, and {state}.",
-    }
-    return why[end.stop]
+    match end.stop:
+        case Stop.REACHED:
+            return ""
+        case Stop.STEPS_SPENT:
+            return f"The morph took all its {end.steps} steps and {state}."
+        case Stop.DEADLINE:
+            return f"The deadline came after {end.steps} morphing steps and {state}."
+        case Stop.FLAT:
+            return f"After {end.steps} morphing steps no direction raises class {goal.target}, and {state}."

@@ -1,41 +1,65 @@
 """FAST morphing: a smoothed, normalised gradient flow on the target's logit (DESIGN §3.3).
 
 Averaging the gradient over neighbours of the code looks past the decoder's small folds, so the walk ends at
-more natural images than the plain gradient's; dividing by the norm makes every step equally long in z.
+more natural images than the plain gradient's; dividing by the norm makes every step equally long in z. Neighbours come
+in opposite pairs, whose average holds no more noise than that of twice as many single ones.
+
+On 500 digits (see `morph_settling` for the round trips that follow), beside eight single neighbours and steps of 0.25:
+a second classifier confirms 0.984 of the morphs (0.978), 0.966 are natural by the bundle's p-value (0.960), the median
+distance is 2.70 (2.80), with 35 gradients instead of 100.
 
 Where two classes are alike, as shirt and pullover, the target's logit rises together with its rival's and the walk
-circles short of certainty. So from step 25 to 60 it climbs the target's lead over the strongest other class, without
-neighbours, and as before from there on, for where that circles too: of 100 clothes 14 failed without, of 90 none with.
+circles short of certainty. So from step 13 to 30 it climbs the target's lead over the strongest other class, without
+neighbours, and as before from there on, for where that circles too.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from explaind.explanations.types import DoubleArray, FloatArray
 
-NEIGHBOURS = 8
+PAIRS = 2
+NEIGHBOURS = 2 * PAIRS
 DEVIATION = 1.0  # of the neighbours around the code, in units of the prior
-STEP = 0.25
-LEAD_STEPS = range(25, 60)
+STEP = 0.5
+LEAD_STEPS = range(13, 30)
+DRAWN = 4
+"""Steps whose neighbours are drawn at once. Too many: most are drawn in vain; too few: see `SmoothedFlow._drawn`."""
 
 
 class SmoothedFlow:
-    """Steps of 0.25 along the mean gradient of the code and 8 neighbours; no likelihood term."""
+    """Steps of 0.5 along the mean gradient of the code and 4 neighbours; no likelihood term."""
 
-    steps = 100
+    steps = 60
 
     def __init__(self, random: np.random.Generator) -> None:
+        """random: nobody else's from here on."""
         self._random = random
         self._taken = 0
+        self._offsets: Iterator[DoubleArray] = iter(())
 
     def batch(self, code: DoubleArray) -> DoubleArray:
         if self._taken in LEAD_STEPS:
             return code[None]
-        neighbours = code + DEVIATION * self._random.standard_normal((NEIGHBOURS, len(code)))
-        return np.concatenate([code[None], neighbours])
+        offsets = next(self._offsets, None)
+        if offsets is None:
+            self._offsets = self._drawn(len(code))
+            offsets = next(self._offsets)
+        return np.asarray(code + offsets)
+
+    def _drawn(self, latents: int) -> Iterator[DoubleArray]:
+        """Of the code and its neighbours from the code (1 + NEIGHBOURS, D), for the next DRAWN steps.
+
+        Drawn step by step it takes up to twice as long: each gradient drives the generator's tables from the cache.
+        """
+        offsets = np.zeros((DRAWN, 1 + NEIGHBOURS, latents))
+        offsets[:, 1 : 1 + PAIRS] = DEVIATION * self._random.standard_normal((DRAWN, PAIRS, latents))
+        offsets[:, 1 + PAIRS :] = -offsets[:, 1 : 1 + PAIRS]
+        return iter(offsets)
 
     def rival(self, target: int, logits: FloatArray) -> int | None:
         if self._taken not in LEAD_STEPS:
@@ -44,5 +68,5 @@ class SmoothedFlow:
 
     def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray:
         self._taken += 1
-        mean = gradient.mean(axis=0)
+        mean = gradient.sum(axis=0) / len(gradient)
         return np.asarray(code + STEP / max(math.sqrt(float(mean @ mean)), 1e-30) * mean)

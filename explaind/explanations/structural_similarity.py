@@ -25,25 +25,29 @@ def ssim(first: DoubleArray, second: DoubleArray) -> DoubleArray:
 
     Raises ShapeMismatch for images under 11 pixels high or wide: no window fits in.
     """
-    height, width = first.shape[-2:]
+    starts = range(0, len(first), CHUNK)
+    parts = [ssim_of_maps(_maps(first[i : i + CHUNK], second[i : i + CHUNK])) for i in starts]
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _maps(x: DoubleArray, y: DoubleArray) -> DoubleArray:
+    return np.stack([x, y, x * x + y * y, x * y])
+
+
+def ssim_of_maps(maps: DoubleArray) -> DoubleArray:
+    """As `ssim`; maps: x, y, x² + y² and x·y (4, B, C, H, W), of no more than CHUNK images."""
+    height, width = maps.shape[-2:]
     if min(height, width) < TAPS:
         raise ShapeMismatch(
             f"The image is {height}×{width}; structural similarity needs at least {TAPS}×{TAPS} pixels.", field="image"
         )
     rows, columns = valid_blur(height), valid_blur(width).T
-    starts = range(0, len(first), CHUNK)
-    parts = [_chunk(first[i : i + CHUNK], second[i : i + CHUNK], rows, columns) for i in starts]
-    return np.concatenate(parts) if parts else np.zeros(0)
-
-
-def _chunk(x: DoubleArray, y: DoubleArray, rows: DoubleArray, columns: DoubleArray) -> DoubleArray:
-    # The four maps are blurred together: at one small image the calls cost more than the arithmetic.
-    maps = np.stack([x, y, x * x + y * y, x * y])
-    mean_x, mean_y, squares, product = rows @ (maps @ columns)
+    along_rows = (maps.reshape(-1, width) @ columns).reshape(*maps.shape[:-1], -1)
+    mean_x, mean_y, squares, product = rows @ along_rows
     both, each = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
     luminance = (2 * both + C1) / (each + C1)
     structure = (2 * (product - both) + C2) / (squares - each + C2)
-    return np.asarray((luminance * structure).reshape(len(x), -1).mean(axis=1))
+    return np.asarray((luminance * structure).reshape(maps.shape[1], -1).sum(axis=1) / mean_x[0].size)
 
 
 @functools.cache

@@ -38,23 +38,23 @@ class Walk:
 
 def codes(center: FloatArray, dimensions: Sequence[int], values: DoubleArray = VALUES) -> FloatArray:
     """center (D,), values (S,) → (n, S, D): each dimension in turn over the values, the others as in `center`."""
-    table = np.tile(center.astype(np.float32), (len(dimensions), len(values), 1))
-    for row, dimension in enumerate(dimensions):
-        table[row, :, dimension] = values
+    table = np.empty((len(dimensions), len(values), len(center)), np.float32)
+    table[:] = center
+    table[range(len(dimensions)), :, list(dimensions)] = values
     return table
 
 
 def walk(models: RankingModels, mean: FloatArray, center: FloatArray, dimensions: Sequence[int]) -> Walk:
     """Decode and classify dec(μ) and all traversals about `center`, as one batch. mean, center (D,)."""
     table = codes(center, dimensions)
-    batch = np.concatenate([mean[None].astype(np.float32), table.reshape(-1, mean.shape[0])])
+    batch = np.concatenate([mean[None], table.reshape(-1, len(mean))], dtype=np.float32)
     images = models.autoencoder.decode(batch)
     logits = models.classifier.logits(images)
     return Walk(
         dimensions=tuple(dimensions),
         images=images[1:].reshape(table.shape[:2] + images.shape[1:]),
         logits=logits[1:].reshape(table.shape[:2] + logits.shape[1:]),
-        reconstruction_class=int(np.argmax(logits[0])),
+        reconstruction_class=int(logits[0].argmax()),
     )
 
 

@@ -29,12 +29,12 @@ def sure_lead(threshold: float) -> float:
     0 at 1."""
     low, high = 0.0, 800.0  # entropy 1, and below the least positive number
     while low < (middle := 0.5 * (low + high)) < high:
-        low, high = (middle, high) if _entropy_of_lead(middle) >= threshold else (low, middle)
+        low, high = (middle, high) if entropy_of_lead(middle) >= threshold else (low, middle)
     return low
 
 
-def _entropy_of_lead(lead: float) -> float:
-    """lead ≥ 0, in logits → bits."""
+def entropy_of_lead(lead: float) -> float:
+    """lead ≥ 0, of one logit over another → entropy over their classes in bits; `entropy` for one pair of numbers."""
     other = 1.0 / (1.0 + math.exp(min(lead, 700.0)))
     mine = 1.0 - other
     return -(mine * math.log2(mine) + other * math.log2(other))

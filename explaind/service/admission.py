@@ -41,11 +41,12 @@ class Admission:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         workers = {CostClass.FAST: settings.workers, CostClass.SLOW: settings.slow_workers}
         self._lanes = {kind: Lane(kind, workers[kind], settings, metrics) for kind in CostClass}
+        self._fast, self._slow = self._lanes[CostClass.FAST], self._lanes[CostClass.SLOW]
 
     @property
     def crowded(self) -> bool:
         """Whether some class would be refused now."""
-        return any(lane.is_full() for lane in self._lanes.values())
+        return self._fast.is_full() or self._slow.is_full()
 
     def refusal(self, cost_class: CostClass, remaining: float) -> QueueFull | None:
         """What a call with `remaining` seconds left is to be refused with now; to be asked before any work for it."""
@@ -82,6 +83,7 @@ class Lane:
         self._workers = workers
         self._queue_size = settings.queue_size
         self._queue_seconds = settings.queue_seconds
+        self._few = min(ALWAYS_WAITING * workers, settings.queue_size)
         self._waiting = 0
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
         self._typical_seconds = 0.0
@@ -96,10 +98,9 @@ class Lane:
 
     def is_full(self, remaining: float = float("inf")) -> bool:
         """Whether a call that has `remaining` seconds left is better told so than let wait."""
-        if self._waiting >= self._queue_size:
-            return True
-        few = self._waiting < ALWAYS_WAITING * self._workers
-        return not few and self._wait() > min(self._queue_seconds, remaining)
+        if self._waiting < self._few:
+            return False
+        return self._waiting >= self._queue_size or self._wait() > min(self._queue_seconds, remaining)
 
     def refusal(self, remaining: float) -> QueueFull | None:
         """Raised or answered by whoever asks; counted as told."""

@@ -22,10 +22,14 @@ from explaind.requests import (
 
 
 class ServedEngine(Protocol):
-    """All methods are thread-safe. `list_models`, `describe`, `cost_class` and `backend_states` answer
-    from memory, the others block."""
+    """All methods are thread-safe. `check`, `list_models`, `describe`, `cost_class` and `backend_states`
+    answer from memory, the others block."""
 
     def explain(self, request: ExplanationRequest, budget: Budget) -> Explanation: ...
+
+    def check(self, request: ExplanationRequest, budget: Budget) -> None:
+        """Raises what `explain` would before it looks at the image."""
+        ...
 
     def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult: ...
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 import grpc
@@ -37,20 +37,21 @@ class Gate:
         self._refused = metrics.rejected.labels(QueueFull.reason)
         self._answers: dict[tuple[str, float], tuple[str, status.Trailers]] = {}
 
-    async def refuse(self, path: str, series: Series, request: bytes, parse: Any, context: Context) -> None:
-        """Returns when the call may go on; else ends it with RESOURCE_EXHAUSTED. A message that cannot be read goes
+    def refuse(
+        self, path: str, series: Series, request: bytes, parse: Any, context: Context
+    ) -> Coroutine[Any, Any, None] | None:
+        """None: the call may go on; else what ends it with RESOURCE_EXHAUSTED. A message that cannot be read goes
         on, to be refused for that."""
         if not self._admission.crowded or path not in self._cost_classes:
-            return
+            return None
         began = time.perf_counter()
         try:
             cost_class = self._cost_classes[path](parse(request))
         except (DecodeError, ExplaindError):
-            return
+            return None
         remaining: float | None = context.time_remaining()
         refusal = self._admission.refusal(cost_class, float("inf") if remaining is None else remaining)
-        if refusal is not None:
-            await self._abort(refusal, series, began, context)
+        return None if refusal is None else self._abort(refusal, series, began, context)
 
     async def _abort(self, refusal: QueueFull, series: Series, began: float, context: Context) -> None:
         message, trailers = self._answer(refusal)

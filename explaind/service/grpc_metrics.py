@@ -8,11 +8,13 @@ from typing import Self
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter
 
+from explaind import histogram
 from explaind.metrics import Metrics
 from explaind.service.grpc_types import Handler
 
+OWN_PACKAGE = "explaind."
 MAX_EXEMPLAR = 128
 """OpenMetrics: characters of an exemplar's label names and values together."""
 
@@ -63,15 +65,20 @@ def initialise(metrics: Metrics, method: Method) -> None:
 
 
 class Series:
-    """One method's series, looked up once: a look-up takes a lock and as long as what it looks up."""
+    """One method's series, looked up once: a look-up takes a lock and as long as what it looks up.
+
+    own: one of explaind's methods, not gRPC's health or reflection.
+    """
 
     def __init__(self, metrics: Metrics, method: Method) -> None:
         self.method = method
+        self.full_name = method.full_name
+        self.own = method.service.startswith(OWN_PACKAGE)
         self.started = metrics.grpc_started.labels(*method.labels)
         self._metrics = metrics
-        self._ends: dict[grpc.StatusCode, tuple[Counter, Histogram]] = {}
+        self._ends: dict[grpc.StatusCode, tuple[Counter, histogram.Series]] = {}
 
-    def ends(self, code: grpc.StatusCode) -> tuple[Counter, Histogram]:
+    def ends(self, code: grpc.StatusCode) -> tuple[Counter, histogram.Series]:
         """handled and handling_seconds of `code`; made at its first end, so that only codes that come have a
         histogram."""
         if code not in self._ends:

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from functools import partial
+from functools import cache, partial
 from typing import Any, NoReturn
 
 import grpc
@@ -24,7 +24,6 @@ from explaind.service.grpc_types import Context, Handler
 
 log = structlog.get_logger(__name__)
 
-OWN_PACKAGE = "explaind."
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 DEADLINE_SLACK = 0.02
 """A caller's deadline reaches us as its cancellation, a little before our own clock says so: share of the time-out,
@@ -32,7 +31,7 @@ and seconds at least, by which a cancellation counts as the deadline."""
 
 Run = Callable[[], Awaitable[Any]]
 Observe = Callable[[Context, Run], Awaitable[Any]]
-Refuse = Callable[[bytes, Any, Context], Awaitable[None]]
+Refuse = Callable[[bytes, Any, Context], Awaitable[None] | None]
 
 
 class ObservingInterceptor(aio.ServerInterceptor):
@@ -44,6 +43,7 @@ class ObservingInterceptor(aio.ServerInterceptor):
 
     def __init__(self, metrics: Metrics, activity: Activity, gate: Gate) -> None:
         self._metrics = metrics
+        self._rejected = cache(metrics.rejected.labels)
         self._activity = activity
         self._gate = gate
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
@@ -73,12 +73,11 @@ class ObservingInterceptor(aio.ServerInterceptor):
     async def _observed(self, series: Series, context: Context, run: Run) -> Any:
         """The answer of `run`; counted, timed and logged, whatever the RPC comes to."""
         request_id = request_ids.of(context)
-        request_ids.bind(request_id, series.method.full_name)
+        request_ids.bind(request_id, series.full_name)
         context.set_trailing_metadata(((request_ids.METADATA_KEY, request_id),))
         timer, time_out = Timer(series, request_id), context.time_remaining()
         code = grpc.StatusCode.OK
-        own = series.method.service.startswith(OWN_PACKAGE)
-        if own:
+        if series.own:
             self._activity.add(context)
         try:
             return await self._answered(context, request_id, run)
@@ -87,8 +86,7 @@ class ObservingInterceptor(aio.ServerInterceptor):
             raise
         finally:
             code = code if code is not grpc.StatusCode.OK else sent_code(context)
-            # After the answer is on its way: a line costs as much as a third of the transport.
-            asyncio.get_running_loop().call_soon(_log_end, own, code, timer.end(code))
+            _log_when_done(context, series, code, timer.end(code), request_id)
 
     async def _answered(self, context: Context, request_id: str, run: Run) -> Any:
         """Errors become statuses; a cancellation and an abort that has been sent already pass."""
@@ -101,7 +99,7 @@ class ObservingInterceptor(aio.ServerInterceptor):
             if context.cancelled():  # nobody is there to answer: whatever broke, broke on that
                 raise asyncio.CancelledError from caught
             if isinstance(error, ExplaindError):
-                self._metrics.rejected.labels(error.reason).inc()
+                self._rejected(error.reason).inc()
             return await abort(context, error, request_id)
 
 
@@ -141,8 +139,8 @@ def wrapped(handler: Handler, observe: Observe, refuse: Refuse | None = None) ->
     behaviour: Any = handler.stream_unary if handler.request_streaming else handler.unary_unary
 
     async def answer(request: Any, context: Context) -> Any:
-        if refuse is not None:
-            await refuse(request, handler.request_deserializer, context)
+        if refuse is not None and (refusal := refuse(request, handler.request_deserializer, context)) is not None:
+            await refusal
 
         async def run() -> Any:
             return await behaviour(_read(handler, request), context)
@@ -184,8 +182,16 @@ def _read(handler: Handler, request: Any) -> Any:
     return request if handler.request_streaming else parse(request)
 
 
-def _log_end(own: bool, code: grpc.StatusCode, seconds: float) -> None:
-    """Below info: probes, which come every second, and refusals, which come by the thousand when the server is busy
-    enough; admission tells of those once a second, and the metrics count each."""
-    routine = not own or code is grpc.StatusCode.RESOURCE_EXHAUSTED
-    (log.debug if routine else log.info)("rpc", code=code.name, seconds=round(seconds, 6))
+def _log_when_done(context: Context, series: Series, code: grpc.StatusCode, seconds: float, request_id: str) -> None:
+    """When gRPC is done with the call, so after the answer is on its way; nothing is bound to a line there.
+
+    Below info: probes, which come every second, and refusals, which come by the thousand when the server is busy
+    enough; admission tells of those once a second, and the metrics count each.
+    """
+    routine = not series.own or code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    fields = {"code": code.name, "seconds": round(seconds, 6), **request_ids.bound(request_id, series.full_name)}
+
+    def write(_: Context) -> None:
+        (log.debug if routine else log.info)("rpc", **fields)
+
+    context.add_done_callback(write)  # type: ignore[arg-type]  # its stub names the parameter

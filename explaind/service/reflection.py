@@ -14,13 +14,13 @@ V1_NAME = "grpc.reflection.v1.ServerReflection"
 
 def enable(server: aio.Server, services: Sequence[str]) -> None:
     """Lets callers discover `services`, by full name, and reflection itself."""
-    names = [*services, reflection.SERVICE_NAME, V1_NAME]
-    reflection.enable_server_reflection(names, server)
+    own = (reflection.SERVICE_NAME, V1_NAME)
+    names = [*services, *own]
     servicer = reflection.aio.ReflectionServicer(names)
     method = grpc.stream_stream_rpc_method_handler(
         servicer.ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
-    handler = grpc.method_handlers_generic_handler(V1_NAME, {"ServerReflectionInfo": method})
-    server.add_generic_rpc_handlers((handler,))
+    handlers = [grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": method}) for name in own]
+    server.add_generic_rpc_handlers(handlers)

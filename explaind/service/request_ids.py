@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from contextvars import ContextVar
 
 import structlog
 
@@ -16,6 +17,8 @@ from explaind.service.grpc_types import Context
 METADATA_KEY = "x-request-id"
 # Printable ASCII without spaces: it stands in log lines and headers. Anything else is replaced, never refused.
 ACCEPTED = re.compile(r"[\x21-\x7e]{1,128}")
+
+_current: ContextVar[str] = ContextVar("explaind_request_id", default="")
 
 
 def of(context: Context) -> str:
@@ -29,9 +32,15 @@ def of(context: Context) -> str:
 def bind(request_id: str, method: str) -> None:
     """For this task and what it starts; an RPC is a task of its own, so nothing has to be unbound."""
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=request_id, method=method)
+    structlog.contextvars.bind_contextvars(**bound(request_id, method))
+    _current.set(request_id)
+
+
+def bound(request_id: str, method: str) -> dict[str, str]:
+    """The fields of a log line that say which RPC it is of."""
+    return {"request_id": request_id, "method": method}
 
 
 def current() -> str:
     """The id of the RPC that this code runs for; empty outside of one."""
-    return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+    return _current.get()

@@ -19,6 +19,7 @@ from explaind.metrics import Metrics
 from explaind.service import grpc_metrics, listening, logging, reflection
 from explaind.service.activity import Activity
 from explaind.service.admission import Admission
+from explaind.service.arrivals import Arrivals
 from explaind.service.engine_protocol import ServedEngine
 from explaind.service.gate import Gate
 from explaind.service.health import HealthMonitor
@@ -183,9 +184,10 @@ class Server:
             raise LaunchFailed(f"gRPC cannot listen on port {self.settings.port}: {error}.") from error
 
     def _add_servicers(self, explanations: ExplanationServicer) -> None:
-        explanation_service_pb2_grpc.add_ExplanationServiceServicer_to_server(explanations, self._grpc)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._served), self._grpc)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._grpc)
+        arrivals: Any = Arrivals(self._grpc)  # generated code asks for a server, and uses what this has
+        explanation_service_pb2_grpc.add_ExplanationServiceServicer_to_server(explanations, arrivals)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._served), arrivals)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, arrivals)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         reflection.enable(self._grpc, [*(service.full_name for service in OWN_SERVICES), health_name])
         self._initialise_metrics()

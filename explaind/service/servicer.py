@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from functools import cache
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -44,7 +45,7 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
         self._engine = engine
         self._admission = admission
         self._settings = settings
-        self._metrics = metrics
+        self._rejected = cache(metrics.rejected.labels)
 
     def cost_classes(self) -> dict[str, CostClassOf]:
         """By path of each unary method, which class a call is of, before anything else is known of it."""
@@ -126,6 +127,7 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
     ) -> pb.ExplainResponse:
         form, request_id = convert.answer_form_from_proto(message), request_ids.current()
         request = await _off_the_loop(message, convert.request_from_proto)
+        self._engine.check(request, budget)  # here already: a broken request costs neither a place nor a thread
         cost_class = self._engine.cost_class(request)
 
         def work() -> pb.ExplainResponse:
@@ -159,7 +161,7 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
 
     def _item_status(self, error: Exception) -> status_pb2.Status:
         if isinstance(error, ExplaindError):
-            self._metrics.rejected.labels(error.reason).inc()
+            self._rejected(error.reason).inc()
         return status.reported(error, request_id=request_ids.current())
 
 

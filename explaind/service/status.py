@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 DOMAIN = "explaind"
 UNEXPECTED = "UNEXPECTED"
+TYPE_URLS = "type.googleapis.com/"
 DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 MAX_TEXT = 400
@@ -45,15 +46,19 @@ CODES: dict[type[ExplaindError], grpc.StatusCode] = {
     NotPermitted: grpc.StatusCode.PERMISSION_DENIED,
     ConfigurationError: grpc.StatusCode.INTERNAL,
 }
+_codes: dict[type[BaseException], grpc.StatusCode] = {}
+"""Found so far: a status asks for its error's code several times."""
 Trailers = tuple[tuple[str, str | bytes], ...]
 
 
 def code_of(error: BaseException) -> grpc.StatusCode:
     """INTERNAL for whatever is not an ExplaindError."""
-    for ancestor in type(error).__mro__:
-        if ancestor in CODES:
-            return CODES[ancestor]
-    return grpc.StatusCode.INTERNAL
+    kind = type(error)
+    if kind not in _codes:
+        _codes[kind] = next(
+            (CODES[ancestor] for ancestor in kind.__mro__ if ancestor in CODES), grpc.StatusCode.INTERNAL
+        )
+    return _codes[kind]
 
 
 def reason_of(error: BaseException) -> str:
@@ -120,6 +125,4 @@ def clip(text: str) -> str:
 
 
 def _packed(message: Message) -> any_pb2.Any:
-    packed = any_pb2.Any()
-    packed.Pack(message)
-    return packed
+    return any_pb2.Any(type_url=TYPE_URLS + message.DESCRIPTOR.full_name, value=message.SerializeToString())

@@ -20,7 +20,18 @@ from tests.benchmarks.results import Results
 from tests.benchmarks.tables import show
 from tests.demo_store import STORE
 
-PARTS = ("side_by_side", "front", "stages", "concurrency", "sources", "cold_start", "open_load", "soak", "scale")
+PARTS = (
+    "side_by_side",
+    "gradients",
+    "front",
+    "stages",
+    "concurrency",
+    "sources",
+    "cold_start",
+    "open_load",
+    "soak",
+    "scale",
+)
 """Modules of tests.benchmarks.parts, in the order they run."""
 LONG_DIGITS, LONG_SOAK = 20, 100_000
 

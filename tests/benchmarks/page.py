@@ -25,6 +25,7 @@ ORDER = (
     "backends",
     "batches",
     "peers",
+    "gradients",
     "sources",
     "concurrency",
     "cold start",

@@ -18,6 +18,7 @@ HEADINGS = {
     "p99_ms": "p99",
     "items_per_second": "items/s",
     "cpu_ms": "CPU ms an item",
+    "cpu_us_per_gradient": "CPU µs a gradient",
     "peak_mib": "peak MiB",
 }
 TEXT = ("what", "how")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from explaind.service.server import Server
 from explaind.settings import Settings
-from tests.benchmarks.open_loop import Load, Messages, generate
-from tests.benchmarks.parts.open_load import broken_messages
+from tests.benchmarks.open_loop import Load, Messages, Outcome, generate, together
+from tests.benchmarks.parts.open_load import Turn, broken_messages, p99_over_without
 from tests.benchmarks.subjects.asked import BOTH, PREDICTION, digits, message
 from tests.demo_store import STORE
 from tests.served import serving
@@ -67,3 +69,25 @@ def test_messages_come_in_turn() -> None:
     sent = [messages.next(0.0) for _ in range(6)]
     assert [each.good for each in sent] == [True, True, False] * 2
     assert {each.message for each in sent if each.good} == {b"\x01", b"\x02"}
+
+
+def turn(calm: float, spoilt: float) -> Turn:
+    """Of a hundred calls that take `calm` seconds, one in fifty `spoilt` times as long where broken ones are among
+    them, and twice as long where not."""
+    without, among = ([calm] * 98 + [calm * tail] * 2 for tail in (2.0, spoilt))
+    none = Outcome(seconds=1.0)
+    return Turn(none, replace(none, on_time=without), replace(none, on_time=among), none, 1.0, 1.0, [], 0)
+
+
+def test_a_slow_turn_is_no_tail() -> None:
+    """A machine that is ten times as slow in one turn is as slow without the broken calls."""
+    assert p99_over_without([turn(0.01, 2.0), turn(0.1, 2.0)]) == pytest.approx(1.0)
+    assert p99_over_without([turn(0.01, 3.0), turn(0.1, 3.0)]) == pytest.approx(1.5)
+
+
+def test_outcomes_of_two_loads_are_those_of_one() -> None:
+    first = Outcome(ends=Counter(OK=2), in_time=1, ok=[0.1, 0.2], seconds=2.0)
+    second = Outcome(ends=Counter(OK=1, UNAVAILABLE=1), in_time=1, ok=[0.3], refused=[0.4], seconds=1.0)
+    whole = together((first, second))
+    assert dict(whole.ends) == {"OK": 3, "UNAVAILABLE": 1}
+    assert (whole.ok, whole.refused, whole.goodput) == ([0.1, 0.2, 0.3], [0.4], pytest.approx(2 / 3))

@@ -45,6 +45,8 @@ def test_a_deadline_that_has_passed(engine: Engine, digit: ImageInput) -> None:
         engine.explain(ExplanationRequest(model="mnist", image=digit), late)
     assert "estimate_seconds" in caught.value.metadata
     with pytest.raises(DeadlineTooShort):
+        engine.check(ExplanationRequest(model="mnist", image=digit), late)
+    with pytest.raises(DeadlineTooShort):
         engine.score(ScoreRequest(model="mnist", images=(digit,)), late)
 
 

@@ -40,6 +40,23 @@ def test_parameters_out_of_range_name_their_field(
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"model": "emnist"}, ModelNotFound),
+        ({"anomaly_score": AnomalyScoreParameters(level=1e-6)}, ParameterOutOfRange),
+        ({"path_mask": PathMaskParameters(step_count=-1)}, ParameterOutOfRange),
+    ],
+)
+def test_what_the_image_has_no_part_in_is_refused_without_it(
+    engine: Engine, asked: dict[str, object], error: type[Exception]
+) -> None:
+    good = ExplanationRequest(model="mnist", image=ImageInput())
+    engine.check(good, Budget())
+    with pytest.raises(error):
+        engine.check(dataclasses.replace(good, **asked), Budget())  # type: ignore[arg-type]
+
+
 def test_unknown_models_and_versions(engine: Engine, digit: ImageInput) -> None:
     for model, version in (("emnist", ""), ("mnist", "2"), ("", "")):
         with pytest.raises(ModelNotFound):

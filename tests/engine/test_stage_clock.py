@@ -68,3 +68,12 @@ def test_few_runs_say_nothing_and_old_ones_are_forgotten() -> None:
     assert _estimates("sobol", *[9.0] * 4).seconds("sobol") == 0
     assert _estimates("sobol", *[9.0] * 5).seconds("sobol") == 9.0
     assert _estimates("sobol", *[9.0] * 5, memory_seconds=-1).seconds("sobol") == 0
+
+
+def test_only_the_latest_runs_count_and_equal_ones_are_told_apart() -> None:
+    latest = [1.0, 3.0] * (Estimates.SAMPLES // 2)
+    estimates = _estimates("sobol", *[2.0, 2.0, 0.1, 9.0], *latest)
+    assert estimates.seconds("sobol", anytime=True) == 1.0
+    assert estimates.seconds("sobol") == 2.0
+    estimates.add("sobol", 3.0)
+    assert estimates.seconds("sobol") == 3.0

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 from prometheus_client import CollectorRegistry
 
@@ -18,23 +17,30 @@ from explaind.metrics import Metrics
 from explaind.requests import ExplanationRequest, ImageInput
 from explaind.settings import Settings
 from tests.conftest import RealImages
+from tests.torchserve_workers import workers
 
 pytestmark = pytest.mark.torchserve
 
 
 @pytest.fixture(scope="module")
-def both(store: Path) -> Iterator[Engine]:
-    with TorchServe.launch([store / "mnist/1"]) as torchserve:
-        settings = Settings(
-            model_store=store,
-            backends=("torchserve", "onnx"),
-            torchserve_address=torchserve.grpc_address,
-            torchserve_management=torchserve.management_address,
-        )
-        engine = Engine.open(settings, Metrics(CollectorRegistry()))
-        engine.warm()
-        yield engine
-        engine.close()
+def server(store: Path) -> Iterator[TorchServe]:
+    """Of its own: its worker is killed."""
+    with TorchServe.launch([store / "mnist/1"]) as launched:
+        yield launched
+
+
+@pytest.fixture(scope="module")
+def both(store: Path, server: TorchServe) -> Iterator[Engine]:
+    settings = Settings(
+        model_store=store,
+        backends=("torchserve", "onnx"),
+        torchserve_address=server.grpc_address,
+        torchserve_management=server.management_address,
+    )
+    engine = Engine.open(settings, Metrics(CollectorRegistry()))
+    engine.warm()
+    yield engine
+    engine.close()
 
 
 def _whole(engine: Engine, real_images: RealImages) -> set[str]:
@@ -56,11 +62,18 @@ def _wait(until: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_a_killed_worker_shows_unasked_and_its_return_too(both: Engine, real_images: RealImages) -> None:
+def _shows_death_of_a_worker(server: TorchServe, engine: Engine) -> bool:
+    """Killed again where it came back before anyone looked."""
+    for worker in workers(server, "classifier"):
+        worker.kill()
+    return not engine.backend_states()[0].alive
+
+
+def test_a_killed_worker_shows_unasked_and_its_return_too(
+    server: TorchServe, both: Engine, real_images: RealImages
+) -> None:
     assert _whole(both, real_images) == {"torchserve"}
-    children = psutil.Process().children(recursive=True)
-    next(child for child in children if "model_service_worker" in " ".join(child.cmdline())).kill()
-    _wait(lambda: not both.backend_states()[0].alive)
+    _wait(lambda: _shows_death_of_a_worker(server, both))
     assert "READY" in both.backend_states()[0].detail
     assert _whole(both, real_images) == {"onnx"}
     _wait(lambda: both.backend_states()[0].alive)

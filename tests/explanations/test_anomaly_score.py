@@ -114,7 +114,9 @@ def test_mahalanobis_shares_sum_to_one_and_fall(vae: _Subspace, reference: Anoma
 
 def test_a_feature_that_alone_is_far_gets_the_whole_share() -> None:
     fit = MahalanobisFit(center=np.zeros(3), scale=np.ones(3), precision=np.eye(3), calibration=np.zeros(1))
-    assert detectors.shares(fit, np.array([[0.0, 4.0, 0.0], [0.0, 0.0, 0.0]])).tolist() == [[0, 1, 0], [0, 0, 0]]
+    judgement = detectors.judge(fit, np.array([[0.0, 4.0, 0.0], [0.0, 0.0, 0.0]]))
+    assert judgement.shares.tolist() == [[0, 1, 0], [0, 0, 0]]
+    assert judgement.scores.tolist() == [4, 0]
     assert detectors.scores(fit, np.array([[0.0, 4.0, 3.0]])) == pytest.approx([5.0])
 
 

@@ -54,7 +54,7 @@ def _no_walk(code: np.ndarray, taken: int) -> Walk:
 
 def _start(models: MorphingModels, code: np.ndarray) -> MorphStart:
     image = models.autoencoder.decode(code[None].astype(np.float32))
-    return MorphStart(code=code.astype(np.float64), image=image, top_class=GOAL.rival, agrees=True)
+    return MorphStart(code=code.astype(np.float64), image=image, top_class=GOAL.rival, fit=True, agrees=True)
 
 
 def _settled(decoder: Decoder, start: np.ndarray, end: np.ndarray) -> Walk:

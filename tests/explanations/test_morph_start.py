@@ -40,7 +40,12 @@ class _Coordinates:
 
 
 def _choose(
-    row: tuple[float, ...], pair: tuple[int, int], own: tuple[float, ...] | None = None, shift: float = 0.0
+    row: tuple[float, ...],
+    pair: tuple[int, int],
+    own: tuple[float, ...] | None = None,
+    shift: float = 0.0,
+    *,
+    mean_suffices: bool = False,
 ) -> MorphStart:
     model = _Coordinates(shift)
     image = np.zeros((1, SIZE, SIZE), np.float32)
@@ -50,7 +55,8 @@ def _choose(
         class_index=int(logits.argmax()), probability=1.0, probabilities=softmax(logits), logits=logits
     )
     models = MorphingModels(model, model, model, model)
-    return morph_start.choose(models, image, pair, prediction, np.random.default_rng(35), Budget())
+    random = np.random.default_rng(35)
+    return morph_start.choose(models, image, pair, prediction, random, Budget(), mean_suffices=mean_suffices)
 
 
 def test_the_mean_code_wins_where_it_rebuilds_the_image() -> None:
@@ -63,6 +69,34 @@ def test_a_closer_sample_wins_over_a_mean_that_is_off() -> None:
     start = _choose((3.0, 1.0, 0.0), (0, 1), shift=0.3)
     mean = np.array([3.3, 1.3, 0.3])
     assert np.abs(start.code - [3.0, 1.0, 0.0]).sum() < np.abs(mean - [3.0, 1.0, 0.0]).sum()
+
+
+def test_where_the_mean_suffices_no_closer_sample_is_looked_for() -> None:
+    start = _choose((3.0, 1.0, 0.0), (0, 1), shift=0.3, mean_suffices=True)
+    assert start.code == pytest.approx([3.3, 1.3, 0.3])
+    assert (start.top_class, start.fit, start.agrees) == (0, True, True)
+
+
+def test_a_mean_of_a_third_class_suffices_where_it_is_of_the_pair() -> None:
+    start = _choose((1.0, 2.0, 0.0), (1, 2), own=(9.0, 5.0, 0.0), mean_suffices=True)
+    assert start.code == pytest.approx([1.0, 2.0, 0.0])
+    assert (start.top_class, start.fit, start.agrees) == (1, True, False)
+
+
+@pytest.mark.parametrize(
+    ("row", "pair", "own"),
+    [
+        ((1.5, 0.0, 0.0), (1, 0), (0.0, 1.5, -9.0)),  # of another class: the wider samples' turn
+        ((9.0, 0.1, 0.0), (0, 1), (9.0, 0.0, 0.1)),  # of the class, but not the runner-up: a sample has it
+    ],
+)
+def test_a_mean_that_is_not_fit_does_not_suffice(
+    row: tuple[float, ...], pair: tuple[int, int], own: tuple[float, ...]
+) -> None:
+    found, sampled = _choose(row, pair, own, mean_suffices=True), _choose(row, pair, own)
+    assert not np.array_equal(found.code, np.array(row, np.float32))
+    assert found.top_class == int(np.argmax(own))
+    np.testing.assert_array_equal(found.code, sampled.code)
 
 
 def test_without_the_same_top_two_the_same_top_will_do() -> None:

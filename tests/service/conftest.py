@@ -111,6 +111,9 @@ class SmallEngine:
             image_digest=hashlib.sha256(image.tobytes()).hexdigest(),
         )
 
+    def check(self, request: ExplanationRequest, budget: Budget) -> None:
+        self._find(request.model)
+
     def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult:
         self.asked_for.append((current(), budget))
         self._find(request.model)

@@ -95,11 +95,12 @@ async def test_a_watch_that_ends_is_counted(start, until):
     await until(lambda: handled(running, watch) == {"CANCELLED": 1})
 
 
-async def test_made_up_names_make_no_series(start):
+async def test_made_up_names_make_no_series(start, until):
     running = await start()
     await running.explain()
     with pytest.raises(grpc.aio.AioRpcError):
         await running.explain(model="other")
+    await until(lambda: any(("grpc_code", "NOT_FOUND") in labels for labels in series(running)))
     before = series(running)
     for name in range(20):
         method = running.channel.unary_unary(f"/{SERVICE}/MadeUp{name}")

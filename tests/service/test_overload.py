@@ -73,6 +73,14 @@ async def emptied(running, calls, until):
     running.engine.seconds = 0.0
 
 
+async def test_what_can_be_refused_unseen_waits_for_no_worker(start, small_engine, request_for, until):
+    running = await start(small_engine(), workers=1)
+    calls = await filled(running, request_for, until, waiting=2)
+    assert await outcome(running.explain(model="other", timeout=30)) == "NOT_FOUND MODEL_NOT_FOUND"
+    assert lane(running, "queue_depth") == 2
+    await emptied(running, calls, until)
+
+
 async def test_a_flood_is_answered_or_refused_typed_and_leaves_nothing_behind(start, small_engine, request_for, until):
     running = await start(small_engine(seconds=0.005), workers=1, queue_size=8)
     calls = [running.explanations.Explain(request_for(), timeout=60) for _ in range(4000)]

@@ -51,7 +51,9 @@ class Batcher:
         caller's deadline passes, and BackendUnavailable when the graph is closed.
         """
         cost_class = current().cost_class
-        if not self._enter(graph, cost_class):
+        with self._lock:
+            entered = self._take_slot(graph, cost_class)
+        if not entered:
             return self._run_in_turn(graph, arrays)
         try:
             outputs = graph.compute(*arrays)
@@ -73,14 +75,12 @@ class Batcher:
 
     # ---- slots ------------------------------------------------------------------------------------------------
 
-    def _enter(self, graph: Graph, cost_class: CostClass) -> bool:
-        with self._lock:
-            return self._take_slot(graph, cost_class)
-
     def _leave(self, cost_class: CostClass) -> None:
         with self._lock:
-            following = self._hand_over(cost_class)
-        _wake(following)
+            self._count(cost_class, 1)
+            following = self._next_batch() if self._waiting.count else ()
+        if following:
+            _wake(following)
 
     def _take_slot(self, graph: Graph, cost_class: CostClass) -> bool:
         """Under the lock. Whether there was one for this class; who waits had no use for it, but for the company of a
@@ -104,8 +104,10 @@ class Batcher:
         cost_class: of the call that had it.
         """
         self._count(cost_class, 1)
-        if not self._waiting.count:
-            return ()
+        return self._next_batch()
+
+    def _next_batch(self) -> tuple[Call, ...]:
+        """Under the lock: a slot that is free goes to the next batch, whose first call is returned to be woken."""
         batch = self._waiting.take(slow=self._free_to_slow > 0)
         if batch:
             self._count(batch[0].cost_class, -1)

@@ -95,11 +95,15 @@ def _shared(batcher: Batcher, graph: Graph) -> Run:
     """A call of more rows than a backend computes at once gives way to others between its pieces; where cores idle, a
     large one is spread over them."""
 
+    whole = min(CHUNK_ROWS, batcher.spreading.whole)
+
     def piece(*arrays: FloatArray) -> Outputs:
         return batcher.run(graph, arrays)
 
     def run(*arrays: FloatArray) -> Outputs:
         rows = len(arrays[0]) if arrays[0].ndim else 0
+        if rows <= whole:
+            return batcher.run(graph, arrays)
         hands = batcher.spreading.hands(rows, batcher.idle)
         if max(hands - 1, rows - CHUNK_ROWS) <= 0 or not layout(arrays):
             return batcher.run(graph, arrays)

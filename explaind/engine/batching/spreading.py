@@ -11,6 +11,7 @@ whoever is free takes the next one, and the caller computes a late one itself: a
 from __future__ import annotations
 
 import contextvars
+import sys
 import threading
 import time
 from collections import deque
@@ -25,10 +26,14 @@ Run = Callable[..., Outputs]
 
 
 class Spreading:
-    """Of one process. least_rows: of a piece; see `Settings.spread_rows`; 0: calls are never spread."""
+    """Of one process. least_rows: of a piece; see `Settings.spread_rows`; 0: calls are never spread.
+
+    whole: calls of up to that many rows are never spread, whatever idles.
+    """
 
     def __init__(self, least_rows: int, threads: int) -> None:
         self._least_rows = least_rows
+        self.whole = 2 * least_rows - 1 if least_rows else sys.maxsize
         self._threads = ThreadPoolExecutor(max(1, threads), thread_name_prefix="explaind-piece")
 
     def hands(self, rows: int, idle: int) -> int:

@@ -2,7 +2,7 @@
 of them broken.
 
 Server, generator and probe share the machine's cores, in the overload more of them than at the peak: the ratios are a
-lower bound.
+lower bound, and that by the daemon's own CPU time stands beside it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from explaind.v1 import explanation_pb2 as pb
 from explaind.v1 import explanation_service_pb2 as service_pb
 from tests.benchmarks.daemon import Daemon, HealthProbe
 from tests.benchmarks.effort import Effort
-from tests.benchmarks.open_loop import Load, Outcome, generate, percentile
+from tests.benchmarks.open_loop import Load, Outcome, generate, percentile, together
 from tests.benchmarks.results import Part, Row
 from tests.benchmarks.subjects.asked import MASK, MODEL, PREDICTION, digits, message
 
@@ -27,17 +27,25 @@ CALLERS = (4, 16, 32)
 """Of which as many ask at the peak as are served best without a refusal."""
 COMFORTABLE, TOO_MUCH = 0.7, 3.0
 BROKEN_EVERY = 10
+ENOUGH = 100
+"""Good calls in a load without broken ones or among them, at least: the p99 of a few is their maximum."""
+LONGEST = 6
+"""Loads' length at most, in `load_seconds`."""
 AT_70, AT_70_BROKEN, AT_300 = "70 % of peak", "70 % of peak, 1 in 10 broken", "3× peak"
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Outcomes at the peak, at 70 % of it without and with broken calls among them, and at three times it."""
+    """Outcomes at the peak, at 70 % of it without and with broken calls among them, and at three times it.
+
+    peak_cpu, over_cpu: the daemon's seconds for an OK answer."""
 
     peak: Outcome
     comfortable: Outcome
     broken: Outcome
     over: Outcome
+    peak_cpu: float
+    over_cpu: float
     health: list[float]
     health_failures: int
 
@@ -57,15 +65,19 @@ def measure(effort: Effort) -> list[Part]:
             title="Open loops over gRPC: constant arrival rates",
             rows=rows,
             columns=(
-                "what", "how", "rate", "goodput", "of_peak", "median_ms", "p99_ms", "p99_over_p50", "refused_p50_ms",
-                "refused_p99_ms", "health_p99_ms", "lost", "late_p99_ms",
+                "what", "how", "rate", "goodput", "of_peak", "of_peak_by_cpu", "median_ms", "p99_ms", "p99_over_p50",
+                "refused_p50_ms", "refused_p99_ms", "health_p99_ms", "lost", "late_p99_ms",
             ),
             notes=(
                 "Peak: a closed loop in the same turn. Goodput: OK answers a second while calls were still sent; of "
                 "peak, health and refusals: medians and percentiles over all turns.",
                 "Lost: good calls that were not answered OK, in all turns. Late: by how much the generator itself sent "
                 "calls later than due.",
-                "Generator, health probe and daemon share the cores: what they take, the daemon lacks.",
+                "Generator, health probe and daemon share the cores: what they take, the daemon lacks. By CPU: OK "
+                "answers for a CPU second of the daemon, of those at the peak.",
+                "With broken calls and without: two loads each a turn, of a hundred good calls and more where time "
+                "allows; their p99s are compared over all turns together, each in units of its own median, without the "
+                "bursts that the generator sends after a stall of the machine.",
             ),
         )
     ]  # fmt: skip
@@ -128,22 +140,41 @@ def _load(
 
 
 def _turn(daemon: Daemon, asked: str, seconds: float, callers: int) -> Turn:
-    peak = generate(_load(daemon, asked, seconds, callers=callers))
-    comfortable = COMFORTABLE * peak.goodput
-    calm = generate(_load(daemon, asked, 2 * seconds, comfortable))
-    # As many good calls as without the broken ones, which come on top.
-    spoilt = comfortable * BROKEN_EVERY / (BROKEN_EVERY - 1)
-    broken = generate(_load(daemon, asked, 2 * seconds, spoilt, broken=True))
+    peak, peak_cpu = _peak(daemon, asked, seconds, callers)
+    calm, broken = _without_and_with_broken(daemon, asked, seconds, COMFORTABLE * peak.goodput)
     with HealthProbe(daemon.address) as probe:
-        over = generate(_load(daemon, asked, 2 * seconds, TOO_MUCH * peak.goodput))
-    return Turn(peak, calm, broken, over, probe.seconds, probe.failures)
+        over, over_cpu = _with_cpu(daemon, _load(daemon, asked, 2 * seconds, TOO_MUCH * peak.goodput))
+    return Turn(peak, calm, broken, over, peak_cpu, over_cpu, probe.seconds, probe.failures)
+
+
+def _peak(daemon: Daemon, asked: str, seconds: float, callers: int) -> tuple[Outcome, float]:
+    """Longer where a machine that stalls answers nothing in that time."""
+    peak, cpu = _with_cpu(daemon, _load(daemon, asked, seconds, callers=callers))
+    return (peak, cpu) if peak.in_time else _peak(daemon, asked, 2 * seconds, callers)
+
+
+def _with_cpu(daemon: Daemon, load: Load) -> tuple[Outcome, float]:
+    """And the daemon's CPU seconds for an OK answer, refusals and all."""
+    before = daemon.cpu_seconds()
+    outcome = generate(load)
+    return outcome, (daemon.cpu_seconds() - before) / max(outcome.ends["OK"], 1)
+
+
+def _without_and_with_broken(daemon: Daemon, asked: str, seconds: float, rate: float) -> tuple[Outcome, Outcome]:
+    """Two loads of each, the one kind within the other, so that a drift of the machine falls on both. As many good
+    calls with the broken ones, which come on top."""
+    enough = max(2 * seconds, min(LONGEST * seconds, ENOUGH / max(rate, 1e-9)))
+    without = _load(daemon, asked, enough, rate)
+    among = _load(daemon, asked, enough, rate * BROKEN_EVERY / (BROKEN_EVERY - 1), broken=True)
+    first, *middle, last = (generate(load) for load in (without, among, among, without))
+    return together((first, last)), together(middle)
 
 
 def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
     calm = _row(asked, AT_70, turns, lambda turn: turn.comfortable)
     broken = _row(asked, AT_70_BROKEN, turns, lambda turn: turn.broken)
     broken["broken_ends"] = dict(sum((turn.broken.broken_ends for turn in turns), Counter()))
-    broken["p99_over_without"] = broken["p99_ms"] / calm["p99_ms"]
+    broken["p99_over_without"] = p99_over_without(turns)
     # A machine that stalls makes a daemon refuse some, broken ones or not.
     broken["lost_beyond_without"] = max(broken["lost"] - calm["lost"], 0)
     over = _row(asked, AT_300, turns, lambda turn: turn.over)
@@ -152,8 +183,20 @@ def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
     over["without_retry_info"] = sum(turn.over.without_retry_info for turn in turns)
     over["unsent"] = sum(turn.over.unsent for turn in turns)
     over["lost"] = None  # refusing is the point
+    over["of_peak_by_cpu"] = _median([turn.peak_cpu / turn.over_cpu for turn in turns])
     peak = {"what": asked, "how": f"peak, {callers} callers", "goodput": _median([turn.peak.goodput for turn in turns])}
     return [peak, calm, broken, over]
+
+
+def p99_over_without(turns: Sequence[Turn]) -> float:
+    """Of the calls of all turns that went out on time, each turn's in units of its own median without broken calls: a
+    slow turn is no tail."""
+    usual = [float(np.median(turn.comfortable.on_time)) for turn in turns]
+    calm, broken = (
+        np.concatenate([np.array(outcome.on_time) / unit for outcome, unit in zip(outcomes, usual, strict=True)])
+        for outcomes in ([turn.comfortable for turn in turns], [turn.broken for turn in turns])
+    )
+    return float(np.percentile(broken, 99) / np.percentile(calm, 99))
 
 
 def _row(asked: str, how: str, turns: Sequence[Turn], of: Callable[[Turn], Outcome]) -> Row:

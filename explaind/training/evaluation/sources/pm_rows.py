@@ -62,7 +62,7 @@ PM_ROWS: tuple[Row, ...] = (
             "{mnist:morphing.against_reference.median_distance_reference .2f} far, ours "
             "{mnist:morphing.against_reference.median_distance_fast .2f}"
         ),
-        work="The source gives the cap, not what was needed. A step of ours asks for the gradient at nine codes in one "
+        work="The source gives the cap, not what was needed. A step of ours asks for the gradient at five codes in one "
         "batch, one of theirs at one.",
         verdict=_NO_SUCH_FIGURE,
     ),
