@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from explaind.errors import ConfigurationError
+from explaind.training.evaluation.morphing.morphs import WALK
 from explaind.training.evaluation.sources.row import NOT_MEASURED, Against, Compared, Measured, Row
 from explaind.training.evaluation.sources.table import ROWS, table_text, write_table
 from tests.conftest import ROOT
@@ -83,6 +84,16 @@ def test_every_row_has_a_verdict_or_says_why_there_is_none() -> None:
         assert row.files() or row.ours == "–", row.what
         if isinstance(row.verdict, Against):
             assert "{" + row.verdict.place in row.ours, row.what
+
+
+def test_bundles_measured_with_an_earlier_walk_are_named(measured: Measured) -> None:
+    def walked(**more: object) -> str:
+        measured.file("mnist").write_text(json.dumps({"morphing": {"fast": {"steps": 5}, **more}}), encoding="utf-8")
+        return table_text(measured)
+
+    assert "of mnist were measured with an earlier walk" in walked()
+    assert "of mnist were measured with an earlier walk" in walked(walk={**WALK, "step": 0.25})
+    assert "earlier walk" not in walked(walk=WALK)
 
 
 def test_it_is_written_whole(measured: Measured, tmp_path: Path) -> None:

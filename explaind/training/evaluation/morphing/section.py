@@ -16,6 +16,7 @@ from explaind.training.evaluation.morphing import morphing_figures
 from explaind.training.evaluation.morphing.morphing_figures import Ending, Example
 from explaind.training.evaluation.morphing.morphs import (
     NATURAL,
+    WALK,
     Morphs,
     Summary,
     between,
@@ -50,6 +51,7 @@ def _run(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
         **figures,
         "fast_on_the_same_images": None if alike is None else asdict(alike),
         "against_reference": distance_ratio(fast, slow),
+        "walk": WALK,
     }
 
 

@@ -6,6 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from explaind.errors import ConfigurationError
+from explaind.training.evaluation.lookup import FILE_NAME
+from explaind.training.evaluation.morphing.morphs import WALK
 from explaind.training.evaluation.page import row_of
 from explaind.training.evaluation.sources.an_rows import AN_ROWS
 from explaind.training.evaluation.sources.lr_rows import LR_ROWS
@@ -20,10 +22,8 @@ def table_text(measured: Measured, rows: tuple[Row, ...] = ROWS) -> str:
     """The page, from evaluation.json of every bundle and results.json of every study."""
     cells = [row.cells(measured) for row in rows]
     lines = [row_of(_HEADER), row_of(["---"] * len(_HEADER)), *(row_of(line) for line in cells)]
-    return (
-        "\n\n".join(["# The sources' figures, and ours", _FRONT, _tally(cells), "\n".join(lines), _reports(measured)])
-        + "\n"
-    )
+    front = ["# The sources' figures, and ours", _FRONT, _tally(cells), *_older(measured)]
+    return "\n\n".join([*front, "\n".join(lines), _reports(measured)]) + "\n"
 
 
 _FRONT = """
@@ -53,6 +53,19 @@ def _reports(measured: Measured) -> str:
     """Links to every page there is."""
     pages = sorted(path.parent.name for path in measured.results.glob("*/README.md"))
     return "Reports: " + (", ".join(f"[{name}]({name}/README.md)" for name in pages) or "none yet") + "."
+
+
+def _older(measured: Measured) -> list[str]:
+    """Which bundles' morphs, and path masks between them, were measured with another walk than the one there is."""
+    names = sorted(path.parent.name for path in measured.store.glob(f"*/{FILE_NAME}"))
+    found = [name for name in names if measured.value(f"{name}:morphing.fast") is not None]
+    older = [name for name in found if measured.value(f"{name}:morphing.walk") != WALK]
+    if not older:
+        return []
+    return [
+        f"The morphs and path masks of {', '.join(older)} were measured with an earlier walk than the one that is "
+        f"served now (steps of {WALK['step']:g}, {WALK['neighbours']} neighbours, {WALK['round_trips']} round trips)."
+    ]
 
 
 def write_table(store: Path, results: Path) -> Path:
