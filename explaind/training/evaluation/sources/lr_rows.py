@@ -41,7 +41,7 @@ def _fidelity(bundle: str) -> str:
     return f"{bundle} {{{forest}.unbounded .4f}}, {{{forest}.served .4f}}, {{{forest}.majority_rate .3f}}"
 
 
-_TWO_CLASSES = ("planted_mark", "faces")
+_TWO_CLASSES = ("planted_x", "planted_shape", "planted_mark", "faces")
 _PLANTED = {"planted_x": "x position", "planted_shape": "shape", "planted_mark": "a mark"}
 
 
@@ -126,7 +126,8 @@ LR_ROWS: tuple[Row, ...] = (
         what="forest fidelity, the other bundles' own questions",
         figure="98.4 % held out, two classes",
         ours="unbounded, served, majority rate: " + "; ".join(map(_fidelity, _TWO_CLASSES)),
-        work="Two classes: a faint or a bright mark; a face lit from the left or from the right (300 held out).",
+        work="Two classes: the object on the left or on the right; a cross or a square (a space trained with labels); "
+        "a faint or a bright mark; a face lit from the left or from the right (300 held out).",
         verdict="Each stands beside the rate of its more frequent answer.",
     ),
     Row(
