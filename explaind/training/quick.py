@@ -22,6 +22,7 @@ def quick_variant(recipe: Recipe, share: float = SHARE) -> Recipe:
     of trees; rounded up, and no fewer images than LEAST_IMAGES to fit on, LEAST_HELD_OUT else, or what the
     recipe has where that is less.
 
+    Supervised images are no more than the fewest that are fitted on.
     Networks, objectives, batches, seeds and thresholds are the recipe's. What comes out is no good for explaining.
     """
 
@@ -49,7 +50,10 @@ def quick_variant(recipe: Recipe, share: float = SHARE) -> Recipe:
 def _shorter(fit: Fit, share: float) -> Fit:
     """A classifier that was trained elsewhere has no epochs and stays as it is."""
     epochs = ("epochs", "capacity_epochs")
-    return fit.model_copy(update={key: _part(getattr(fit, key), share, 1) for key in epochs if hasattr(fit, key)})
+    update: dict[str, int] = {key: _part(getattr(fit, key), share, 1) for key in epochs if hasattr(fit, key)}
+    if isinstance(fit, SpaceRecipe) and fit.supervised_images is not None:
+        update["supervised_images"] = min(fit.supervised_images, LEAST_IMAGES)
+    return fit.model_copy(update=update)
 
 
 def _less_reference(reference: ReferenceRecipe, share: float) -> ReferenceRecipe:

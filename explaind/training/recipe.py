@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import tomllib
 from collections.abc import Callable, Mapping
@@ -76,10 +77,14 @@ class SpaceRecipe(FitRecipe):
     C rising to `capacity` nats over `capacity_epochs` epochs; `beta_tc` reconstruction + KL + (beta − 1)·total
     correlation. Unset: `capacity` where there is one, else `beta`. reconstruction: see `reconstruction_terms`.
     latents: of an architecture that leaves their number open; unset: the source's. likelihood_weight, sparsity: what
-    morphs and path masks take where a caller names none; unset, a mask's sparsity is 1.
+    morphs and path masks take where a caller names none; unset, a mask's sparsity is 1. supervised_images,
+    supervision_weight: see `supervision`; both or neither. Too few images are learned by heart, too small a weight
+    leaves the factors where they lay, too large a one leaves little to reconstruction.
     """
 
-    LATER = FitRecipe.LATER | {"objective", "reconstruction", "latents", "sparsity"}
+    LATER = FitRecipe.LATER | {
+        "objective", "reconstruction", "latents", "sparsity", "supervised_images", "supervision_weight",
+    }  # fmt: skip
 
     roles: Annotated[tuple[Literal["morphing", "ranking"], ...], Field(min_length=1, strict=False)]
     objective: Literal["vae", "beta", "capacity", "beta_tc"] | None = None
@@ -90,6 +95,8 @@ class SpaceRecipe(FitRecipe):
     capacity_epochs: Positive = 1
     likelihood_weight: Annotated[float, Field(ge=0)] = 0.1
     sparsity: Annotated[float, Field(ge=0, le=1e6)] | None = None
+    supervised_images: Annotated[int, Field(ge=2)] | None = None
+    supervision_weight: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
     @field_validator("architecture")
     @classmethod
@@ -104,6 +111,13 @@ class SpaceRecipe(FitRecipe):
             raise misfit("objective", "the objective capacity needs the key capacity, in nats; add it")
         if self.objective not in (None, "capacity") and self.capacity is not None:
             raise misfit("capacity", f"the objective {self.objective} has no capacity; leave the key out")
+        return self
+
+    @model_validator(mode="after")
+    def _supervision_and_its_weight(self) -> Self:
+        for key, other in itertools.permutations(("supervised_images", "supervision_weight")):
+            if getattr(self, key) is not None and getattr(self, other) is None:
+                raise misfit(key, f"it goes with {other}; add that, or leave both out")
         return self
 
     def table(self, data_set: DataSet) -> AutoencoderTable:
@@ -173,6 +187,20 @@ class Recipe(Section):
                 _require_table(f"{name}.architecture", classifier.table, self.data.kind)
         for name, space in self.spaces.items():
             _require_table(f"spaces.{name}.architecture", space.table, self.data.kind)
+        return self
+
+    @model_validator(mode="after")
+    def _supervised_factors_are_known(self) -> Self:
+        kind = self.data.kind
+        for name, space in self.spaces.items():
+            if space.supervised_images is None:
+                continue
+            if not kind.factors:
+                key = f"spaces.{name}.supervised_images"
+                raise misfit(key, f"the factors of {self.data.set}'s images are not known; leave the key out")
+            if (latents := space.table(kind).latents) < len(kind.factors):
+                key, few = f"spaces.{name}.latents", f"{latents} latents cannot hold {len(kind.factors)} factors"
+                raise misfit(key, f"{few}; raise it, or leave supervised_images out")
         return self
 
     @model_validator(mode="after")

@@ -21,13 +21,14 @@ from explaind.training.datasets import ImageSet, Splits, load_splits
 from explaind.training.fit import Diverged, FitResult, batches_of, deterministic, fit
 from explaind.training.folder_lock import locked
 from explaind.training.foreign.adoption import adopt_program, program_table
-from explaind.training.objectives import CrossEntropy, Objective, Vae, space_objective
+from explaind.training.objectives import CrossEntropy, Objective, Vae
 from explaind.training.program_recipe import ProgramRecipe
 from explaind.training.progress import Reporter, figures, reporting
 from explaind.training.quick import quick_variant
 from explaind.training.recipe import ClassifierRecipe, FitRecipe, Recipe, SpaceRecipe, digest_of, load_recipe
 from explaind.training.recipe_errors import line_of
 from explaind.training.reference import build_reference, known_outliers
+from explaind.training.supervision import objective_of
 from explaind.training.trained import (
     CLASSIFIER,
     JUDGE,
@@ -213,7 +214,7 @@ def _train_space(session: _Session, name: str, recipe: SpaceRecipe) -> None:
     digest = _digest(session, name, recipe, table)
     if session.finished(name, digest):
         return
-    objective = space_objective(recipe, len(session.splits.train))
+    objective = objective_of(recipe, session.splits.train)
     with deterministic(network_seed(session.recipe, name), session.recipe.threads):
         network = Vae(build_encoder(table.trunk, table.features, table.latents), build(table.decoder))
         began = time.monotonic()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from explaind.errors import DataSetInvalid
 from explaind.training.architectures import autoencoder_table, classifier_table
+from explaind.training.data_recipe import DataRecipe
 from explaind.training.data_sets import DATA_SETS
+from explaind.training.datasets import load_splits
 from explaind.training.datasets.planted import (
     FACTORS,
     QUESTIONS,
@@ -108,6 +112,13 @@ def test_the_questions_share_their_images_and_differ_in_labels() -> None:
     parts = [planted_parts(name, 200, 1)[0] for name in QUESTIONS]
     assert all(np.array_equal(parts[0].images, part.images) for part in parts)
     assert len({part.labels.tobytes() for part in parts}) == 3
+
+
+def test_the_parts_of_a_recipe_know_their_images_factors() -> None:
+    splits = load_splits(DataRecipe(set="planted_shape", sample=160, validation=20, calibration=10, images=70), Path())
+    for part, count in ((splits.train, 70), (splits.validation, 20), (splits.evaluation, 30)):
+        assert part.factors is not None and part.factors.shape == (count, len(DATA_SETS["planted_shape"].factors))
+        assert np.array_equal(render(Scenes(*part.factors.T)), part.images)
 
 
 def test_too_few_for_a_test_set_are_refused() -> None:

@@ -15,7 +15,7 @@ from explaind.errors import RecipeInvalid
 from explaind.training.architectures import AutoencoderTable
 from explaind.training.build import build
 from explaind.training.label_check import require_labels_fit
-from explaind.training.quick import LEAST_HELD_OUT, quick_variant
+from explaind.training.quick import LEAST_HELD_OUT, LEAST_IMAGES, quick_variant
 from explaind.training.recipe import ClassifierRecipe, Recipe, load_recipe
 from explaind.training.train import load_trained, train
 from tests.training.small_archives import small_archives
@@ -119,6 +119,14 @@ def test_a_small_recipe_is_not_made_smaller_than_is_any_use(recipe: Recipe) -> N
     assert quick.data.validation == LEAST_HELD_OUT
     assert quick.reference.images == recipe.reference.images == 300
     assert quick.spaces["morphing"].epochs == 1
+
+
+def test_a_quick_variant_labels_no_more_images_than_it_is_sure_to_have() -> None:
+    recipe = load_recipe(STORE / "planted_x")
+    labels = {"supervised_images": 2000, "supervision_weight": 1.0}
+    ranking = recipe.spaces["ranking"].model_copy(update=labels)
+    quick = quick_variant(recipe.model_copy(update={"spaces": {"ranking": ranking}}))
+    assert quick.spaces["ranking"].supervised_images == LEAST_IMAGES <= (quick.data.images or 0)
 
 
 def test_fewer_images_are_the_same_ones_each_time(data: Path, recipe: Recipe) -> None:

@@ -11,8 +11,8 @@ from explaind.training.recipe import load_recipe
 SHIPPED = Path(__file__).parents[2] / "model_store" / "mnist"
 
 
-def _changed(folder: Path, old: str, new: str) -> Path:
-    text = (SHIPPED / "recipe.toml").read_text(encoding="utf-8")
+def _changed(folder: Path, old: str, new: str, shipped: Path = SHIPPED) -> Path:
+    text = (shipped / "recipe.toml").read_text(encoding="utf-8")
     assert old in text
     path = folder / "recipe.toml"
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
@@ -49,6 +49,18 @@ def test_comments_and_order_leave_the_digest_alone(tmp_path: Path) -> None:
         ("beta = 1.0", "beta = 1.0\nsparsity = -1.0", "spaces.morphing.sparsity"),
         ("beta = 1.0", "beta = 1.0\nsparsity = nan", "spaces.morphing.sparsity"),
         ("beta = 1.0", "beta = 1.0\nlatents = 7", "spaces.morphing.architecture"),
+        (
+            "beta = 3.0",
+            "beta = 3.0\nsupervised_images = 9\nsupervision_weight = 1.0",
+            "spaces.ranking.supervised_images",
+        ),
+        ("beta = 3.0", "beta = 3.0\nsupervised_images = 9", "spaces.ranking.supervised_images"),
+        ("beta = 3.0", "beta = 3.0\nsupervision_weight = 9.0", "spaces.ranking.supervision_weight"),
+        (
+            "beta = 3.0",
+            "beta = 3.0\nsupervised_images = 1\nsupervision_weight = 1.0",
+            "spaces.ranking.supervised_images",
+        ),
         ('set = "mnist"', 'set = "nonfaces"', "data.set"),
         ("split_seed = 1", "split_seed = 1\nsample = 500", "data.sample"),
         ('outliers = ["letters"]', 'outliers = ["cifar10"]', "anomaly.outliers"),
@@ -66,6 +78,15 @@ def test_what_is_wrong_is_named_with_key_and_line(tmp_path: Path, old: str, new:
     line = int(caught.value.metadata["line"])
     assert f"line {line}" in caught.value.message
     assert key.split(".")[-1] in path.read_text(encoding="utf-8").splitlines()[line - 1]
+
+
+def test_supervision_is_for_known_factors_and_a_latent_for_each(tmp_path: Path) -> None:
+    planted, keys = SHIPPED.parent / "planted_x", "supervised_images = 9\nsupervision_weight = 1.0"
+    space = load_recipe(_changed(tmp_path, "beta = 4.0", f"beta = 4.0\n{keys}", planted)).spaces["ranking"]
+    assert (space.supervised_images, space.supervision_weight) == (9, 1.0)
+    path = _changed(tmp_path, "latents = 8", f"latents = 4\n{keys}", planted)
+    with pytest.raises(RecipeInvalid, match=r"spaces\.ranking\.latents: 4 latents cannot hold 5 factors"):
+        load_recipe(path)
 
 
 def test_keys_that_came_later_leave_an_older_recipes_digest_alone(tmp_path: Path) -> None:

@@ -16,18 +16,21 @@ LabelArray = NDArray[np.int64]
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageSet:
     """images: uint8 (N, C, H, W); labels: (N,). groups (N,): images of one group resemble each other (a font family,
-    a stretch of video) and are never divided; None where each image stands for itself."""
+    a stretch of video) and are never divided; None where each image stands for itself. factors (N, F): the values of
+    the data set's `factors`; None where it has none."""
 
     images: ByteArray
     labels: LabelArray
     groups: LabelArray | None = None
+    factors: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.images)
 
     def take(self, indices: NDArray[np.int64]) -> ImageSet:
         groups = None if self.groups is None else self.groups[indices]
-        return ImageSet(self.images[indices], self.labels[indices], groups)
+        factors = None if self.factors is None else self.factors[indices]
+        return ImageSet(self.images[indices], self.labels[indices], groups, factors)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explaind.errors import DataSetInvalid
+from explaind.training.data_sets import PLANTED_FACTORS
 from explaind.training.datasets.image_set import ByteArray, ImageSet, LabelArray
 
 SIDE = 32
 SAMPLE = 20_000
 TEST_SHARE = 0.25
-FACTORS = ("x", "y", "scale", "shape", "mark")
+FACTORS = PLANTED_FACTORS
 QUESTIONS: Mapping[str, str] = {"planted_x": "x", "planted_shape": "shape", "planted_mark": "mark"}
 """The factor that each data set asks about."""
 
@@ -153,4 +154,4 @@ def planted_parts(name: str, count: int | None, seed: int) -> tuple[ImageSet, Im
 
 
 def _labelled(scenes: Scenes, question: str) -> ImageSet:
-    return ImageSet(render(scenes), scenes.labels(question))
+    return ImageSet(render(scenes), scenes.labels(question), factors=scenes.factors())

@@ -55,6 +55,18 @@ def traversals(autoencoder: Autoencoder, dimensions: list[int], latents: int) ->
     return images.reshape(codes.shape[:2] + images.shape[1:])
 
 
+def labels_used(subject: Subject, space: str) -> str:
+    """A sentence on the factors that supervised the space; empty where it saw images alone."""
+    count = subject.recipe.spaces[space].supervised_images
+    if count is None:
+        return ""
+    tied = ", ".join(f"z{latent} to {name}" for latent, name in enumerate(subject.recipe.data.kind.factors))
+    return (
+        f"The space *{space}* was **trained with labels**: the known factors of {count} of its "
+        f"{len(subject.splits.train)} training images tie {tied} (Locatello et al. 2020). Its other latents are free."
+    )
+
+
 def _run(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
     spaces = subject.reference.rankings
     figures: dict[str, object] = {name: _space_figures(subject, name, r) for name, r in spaces.items()}
@@ -92,6 +104,8 @@ def _write_traversals(subject: Subject, name: str, reference: RankingReference, 
     if not shown:
         page.text(f"The space *{name}* uses no latent.")
         return
+    if labels := labels_used(subject, name):
+        page.text(labels)
     names = subject.latent_names(name)
     images = traversals(subject.models.autoencoders[name], shown, len(reference.used))
     titles = [names[d] if names[d].endswith((f"z{d}", f"(z{d})")) else f"{names[d]} (z{d})" for d in shown]

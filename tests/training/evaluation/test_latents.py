@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from explaind.explanations.types import FloatArray
 from explaind.training.evaluation import latents
 from explaind.training.evaluation.page import Page
 from explaind.training.evaluation.subject import Subject, open_subject
+from explaind.training.recipe import load_recipe
+from tests.conftest import ROOT
 from tests.training.evaluation.conftest import SMALL
 
 
@@ -70,3 +73,13 @@ def test_the_section_names_latents_and_draws_every_space(digits_subject: Subject
     assert isinstance(norms, dict)
     for values in norms["classes"].values():
         assert values["sampled_mean"] == pytest.approx(values["bundle"], abs=0.8)
+
+
+def test_a_space_that_was_trained_with_labels_says_so(digits_subject: Subject) -> None:
+    assert latents.labels_used(digits_subject, "ranking") == ""
+    recipe = load_recipe(ROOT / "model_store/planted_x")
+    space = recipe.spaces["ranking"].model_copy(update={"supervised_images": 90, "supervision_weight": 2.0})
+    subject = replace(digits_subject, recipe=recipe.model_copy(update={"spaces": {"ranking": space}}))
+    text = latents.labels_used(subject, "ranking")
+    assert "**trained with labels**" in text and f"90 of its {len(subject.splits.train)} training images" in text
+    assert "z0 to x, z1 to y, z2 to scale, z3 to shape, z4 to mark" in text

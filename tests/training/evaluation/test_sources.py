@@ -96,6 +96,15 @@ def test_bundles_measured_with_an_earlier_walk_are_named(measured: Measured) -> 
     assert "earlier walk" not in walked(walk=WALK)
 
 
+@pytest.mark.parametrize(("walk", "named"), [({}, True), ({"walk": WALK}, False)])
+def test_path_masks_between_ends_of_an_earlier_walk_are_named_too(
+    measured: Measured, walk: dict[str, object], named: bool
+) -> None:
+    figures = {"morphing": {"fast": {}, "walk": WALK}, "path_mask": {"outcomes": {"converged": 5}, **walk}}
+    measured.file("mnist").write_text(json.dumps(figures), encoding="utf-8")
+    assert ("of mnist were measured with an earlier walk" in table_text(measured)) is named
+
+
 def test_it_is_written_whole(measured: Measured, tmp_path: Path) -> None:
     path = write_table(measured.store, measured.results)
     assert path.read_text(encoding="utf-8") == table_text(measured)

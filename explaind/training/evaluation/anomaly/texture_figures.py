@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from explaind.explanations.types import Detector
 from explaind.figures.charts import TEXT, chart, legend
@@ -76,7 +76,10 @@ def _scatter(axes: Axes, inside: Textured, outside: Textured, level: float) -> N
     if len(strange):
         axes.axhline(float(strange.min()), color=INK, lw=1)
     axes.set(xscale="log", yscale="log", xlabel="texture (total variation)", ylabel="MSE", title="Texture and MSE")
-    # Within one decade the minor ticks would be labelled, too, and overlap.
+    # Smooth images span less than a decade, which has but one power of ten to label; its minor ticks would overlap.
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,)))
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_minor_formatter(NullFormatter())
 

@@ -32,6 +32,11 @@ def posteriors(autoencoder: Autoencoder, images: FloatArray) -> tuple[FloatArray
 
 def _excuse(subject: Subject) -> str | None:
     data_set = subject.recipe.data.set
+    if subject.recipe.data.kind.factors:
+        return (
+            f"The factors of {data_set}'s images are known, but continuous, and these scores count classes. What each "
+            "latent tells of them stands under «Is the explanation true?»."
+        )
     if data_set not in KNOWN:
         return f"Nobody knows which factors the images of {data_set} were made from, so no score can be taken."
     if not subject.manifest.spaces:

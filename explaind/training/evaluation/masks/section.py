@@ -17,6 +17,7 @@ from explaind.training.evaluation.masks.certificates import (
     misclassified,
 )
 from explaind.training.evaluation.masks.masks_figures import Shown
+from explaind.training.evaluation.morphing.morphs import WALK
 from explaind.training.evaluation.page import Page
 from explaind.training.evaluation.section import Section, without_path_masks
 from explaind.training.evaluation.subject import Subject
@@ -34,6 +35,7 @@ def _run(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
     asked = wrong[: min(_MOST_WRONG, extent.images)]
     answers = [mask_of(subject, index, int(labels[index])) for index in asked]
     figures: dict[str, object] = {
+        "walk": WALK,
         **certificates(masks),
         "against_reference": against_reference(subject, min(extent.reference_masks, count)),
         "misclassified": {**misclassified(answers), "of": len(wrong)},

@@ -87,5 +87,6 @@ def naturalness(fast: DoubleArray, slow: DoubleArray) -> Figure:
             axes.ecdf(np.maximum(values, _LEAST), color=color, lw=2, label=name)
     axes.axvline(NATURAL, color=SOFT, lw=1, ls=":")
     axes.set(xscale="log", xlim=(_LEAST, 1), ylim=(0, 1), xlabel="other_p_value", ylabel="share of ends at or under it")
-    legend(axes, loc="upper left")
+    # Above the panel: within it, ends that are far from natural would run through the words.
+    legend(axes, loc="lower left", ncols=3, bbox_to_anchor=(0, 1.0))
     return figure

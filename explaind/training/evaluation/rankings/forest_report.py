@@ -86,9 +86,10 @@ def write_questions(subject: Subject, training: Codes, held_out: Codes, most: in
         "median_fidelity": float(np.median([question.fidelity for question in questions])),
         "least_fidelity": min(question.fidelity for question in questions),
     }
+    counted = "1 question" if len(questions) == 1 else f"{len(questions)} questions"
     page.text(
-        f"«a or b?», put to the images of two classes: {len(questions)} questions, {len(hard)} of which are not easy "
-        f"(majority rate at most {forest_questions.NOT_EASY:g}). Median fidelity {figures['median_fidelity']:.4f}."
+        f"«a or b?», put to the images of two classes: {counted}, {len(hard)} not easy (majority "
+        f"rate at most {forest_questions.NOT_EASY:g}). Median fidelity {figures['median_fidelity']:.4f}."
     )
     page.figure(
         "rankings_forest",

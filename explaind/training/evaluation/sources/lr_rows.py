@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from explaind.explanations.types import RankingMethod
 from explaind.training.evaluation.sources.row import Against, Row
+from explaind.training.evaluation.truth.planted_rankings import WITHOUT_LABELS
 
 _STUDY = "latent_ranking_models/results.json"
 # Model: β, NMAE, used latents, latents, loss (Tables 3 to 8).
@@ -39,28 +41,38 @@ def _fidelity(bundle: str) -> str:
     return f"{bundle} {{{forest}.unbounded .4f}}, {{{forest}.served .4f}}, {{{forest}.majority_rate .3f}}"
 
 
+_TWO_CLASSES = ("planted_x", "planted_shape", "planted_mark", "faces")
 _PLANTED = {"planted_x": "x position", "planted_shape": "shape", "planted_mark": "a mark"}
+
+
+_METHODS = {
+    RankingMethod.GENERATED_IMAGES: "generated images",
+    RankingMethod.ORIGINAL_IMAGES: "original images",
+    RankingMethod.RANDOM_FOREST: "forest",
+    RankingMethod.SOBOL: "Sobol",
+}
 
 
 def _planted(bundle: str, cause: str) -> Row:
     truth = f"{bundle}:truth.planted.rankings"
-    shares = ", ".join(
-        f"{name} {{{truth}.right_first.{key} .3f}}"
-        for name, key in (
-            ("generated images", "generated_images"),
-            ("original images", "original_images"),
-            ("forest", "random_forest"),
-            ("Sobol", "sobol"),
-        )
-    )
+    shares = ", ".join(f"{name} {{{truth}.right_first.{method.value} .3f}}" for method, name in _METHODS.items())
     return Row(
         source="[LR]",
         what=f"who is right, where the cause is planted: {cause}",
         figure="judged by intuition",
-        ours=f"right factor first: {shares} of {{{truth}.images }} images",
+        ours=f"right factor first: {shares} of {{{truth}.images }} images{_labels(truth, cause)}",
         work="Scenes drawn by a generator of our own, whose label depends on one factor alone.",
         verdict="A number where the source has an impression.",
     )
+
+
+def _labels(truth: str, cause: str) -> str:
+    """What the latents were trained with beside images, and what they did without it."""
+    if cause not in WITHOUT_LABELS:
+        return ""
+    shares = ", ".join(f"{_METHODS[method]} {share:.3f}" for method, share in WITHOUT_LABELS[cause].items())
+    count = f"{{{truth}.supervised_images }}"
+    return f", in a space trained with the factors of {count} training images; trained without labels: {shares}"
 
 
 LR_ROWS: tuple[Row, ...] = (
@@ -113,8 +125,9 @@ LR_ROWS: tuple[Row, ...] = (
         source="[LR]",
         what="forest fidelity, the other bundles' own questions",
         figure="98.4 % held out, two classes",
-        ours="unbounded, served, majority rate: " + "; ".join(map(_fidelity, ("planted_mark", "faces"))),
-        work="Two classes: a faint or a bright mark; a face lit from the left or from the right (300 held out).",
+        ours="unbounded, served, majority rate: " + "; ".join(map(_fidelity, _TWO_CLASSES)),
+        work="Two classes: the object on the left or on the right; a cross or a square (a space trained with labels); "
+        "a faint or a bright mark; a face lit from the left or from the right (300 held out).",
         verdict="Each stands beside the rate of its more frequent answer.",
     ),
     Row(

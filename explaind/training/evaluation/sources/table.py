@@ -56,14 +56,21 @@ def _reports(measured: Measured) -> str:
 
 
 def _older(measured: Measured) -> list[str]:
-    """Which bundles' morphs, and path masks between them, were measured with another walk than the one there is."""
+    """Which bundles' morphs, or path masks between them, were measured with another walk than the one there is."""
     names = sorted(path.parent.name for path in measured.store.glob(f"*/{FILE_NAME}"))
-    found = [name for name in names if measured.value(f"{name}:morphing.fast") is not None]
-    older = [name for name in found if measured.value(f"{name}:morphing.walk") != WALK]
+    sections = {"morphing": "morphing.fast", "path_mask": "path_mask.outcomes"}
+    older = [
+        name
+        for name in names
+        if any(
+            measured.value(f"{name}:{figures}") is not None and measured.value(f"{name}:{section}.walk") != WALK
+            for section, figures in sections.items()
+        )
+    ]
     if not older:
         return []
     return [
-        f"The morphs and path masks of {', '.join(older)} were measured with an earlier walk than the one that is "
+        f"The morphs, or the path masks, of {', '.join(older)} were measured with an earlier walk than the one that is "
         f"served now (steps of {WALK['step']:g}, {WALK['neighbours']} neighbours, {WALK['round_trips']} round trips)."
     ]
 

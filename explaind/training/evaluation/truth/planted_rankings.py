@@ -25,6 +25,14 @@ from explaind.training.evaluation.subject import Subject
 from explaind.training.evaluation.truth.factor_latents import FactorLatents, factor_latents
 
 BAR = 0.95
+WITHOUT_LABELS: Mapping[str, Mapping[RankingMethod, float]] = {
+    "shape": {
+        RankingMethod.GENERATED_IMAGES: 0.96, RankingMethod.ORIGINAL_IMAGES: 0.79,
+        RankingMethod.RANDOM_FOREST: 0.905, RankingMethod.SOBOL: 0.70,
+    },
+}  # fmt: skip
+"""By cause: right first in the same scenes, in the last build whose ranking space was not supervised, from the same
+recipe less the keys of the labels."""
 SOURCES_METHODS = (RankingMethod.GENERATED_IMAGES, RankingMethod.ORIGINAL_IMAGES, RankingMethod.RANDOM_FOREST)
 
 
@@ -51,11 +59,13 @@ class MethodTruth:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankingTruth:
-    """cause: the one of FACTORS that decides."""
+    """cause: the one of FACTORS that decides. supervised_images: training images whose factors the ranking space was
+    trained with; None where it was with none."""
 
     latents: FactorLatents
     cause: str
     methods: Mapping[RankingMethod, MethodTruth]
+    supervised_images: int | None = None
 
     def passed(self) -> int:
         """How many of the source's three methods are right in 95 % of the images."""
@@ -70,7 +80,8 @@ def ranking_truth(subject: Subject, question: str, scenes: Scenes, known: Scenes
     table = factor_latents(means, known.factors(), subject.ranking_reference().used)
     asked = list(zip(images, predictions, strict=True))
     methods = {method: _method(subject, method, asked, table, question) for method in RankingMethod}
-    return RankingTruth(table, question, methods)
+    supervised_images = subject.recipe.spaces[subject.ranking_name].supervised_images
+    return RankingTruth(table, question, methods, supervised_images)
 
 
 def _method(

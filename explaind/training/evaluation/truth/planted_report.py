@@ -10,11 +10,18 @@ from explaind.explanations import path_mask_parameters
 from explaind.explanations.types import DoubleArray, RankingMethod
 from explaind.training.datasets.planted import FACTORS, QUESTIONS, Scenes, draw_scenes
 from explaind.training.evaluation.extent import Extent
+from explaind.training.evaluation.latents import labels_used
 from explaind.training.evaluation.page import Page
 from explaind.training.evaluation.subject import Subject
 from explaind.training.evaluation.truth import planted_figures, planted_masks
 from explaind.training.evaluation.truth.planted_masks import MaskTruth, mask_truth
-from explaind.training.evaluation.truth.planted_rankings import BAR, MethodTruth, RankingTruth, ranking_truth
+from explaind.training.evaluation.truth.planted_rankings import (
+    BAR,
+    WITHOUT_LABELS,
+    MethodTruth,
+    RankingTruth,
+    ranking_truth,
+)
 from explaind.training.evaluation.truth.white_box import WhiteBox
 
 MOST_RANKED = 200
@@ -39,6 +46,8 @@ def write(subject: Subject, box: WhiteBox, extent: Extent, page: Page) -> Mappin
     truth = ranking_truth(subject, question, _scenes(subject, min(extent.images, MOST_RANKED), _RANKED), known)
     masks = mask_truth(subject, box, question, _scenes(subject, min(extent.images, MOST_MASKS), _MASKED))
     page.heading("The cause is known: rankings")
+    if labels := labels_used(subject, subject.ranking_name):  # above the figures, as they are owed to them
+        page.text(f"{labels}{without_labels(question)}")
     _write_rankings(truth, page)
     page.heading("The cause is known: masks")
     _write_masks(masks, question, page)
@@ -47,6 +56,16 @@ def write(subject: Subject, box: WhiteBox, extent: Extent, page: Page) -> Mappin
 
 def _scenes(subject: Subject, count: int, part: int) -> Scenes:
     return draw_scenes(count, (subject.recipe.data.split_seed, part))
+
+
+def without_labels(cause: str) -> str:
+    """What the rankings did before the space was trained with labels; empty where it never was otherwise."""
+    before = ", ".join(f"{_name(method)} {share:.3f}" for method, share in WITHOUT_LABELS.get(cause, {}).items())
+    return f" Trained without labels, it had the right factor first in: {before}." if before else ""
+
+
+def _name(method: RankingMethod) -> str:
+    return method.value.replace("_", " ")
 
 
 def _write_rankings(truth: RankingTruth, page: Page) -> None:
@@ -73,7 +92,7 @@ def _row(truth: RankingTruth, method: RankingMethod) -> list[object]:
     one = truth.methods[method]
     instead = one.instead(truth.cause)
     return [
-        method.value.replace("_", " "),
+        _name(method),
         one.right,
         float(np.median(one.lead)),
         f"{instead[0]} ({instead[1]} images)" if instead else "–",
@@ -91,7 +110,7 @@ def _why(truth: RankingTruth, method: RankingMethod) -> str:
     latent = max(truth.latents.latents_of(FACTORS.index(name)), key=lambda one: float(table[one, cause]))
     share = table[latent, cause] / max(float(table[:, cause].max()), 1e-9)
     return (
-        f"{method.value.replace('_', ' ').capitalize()} is right in {one.right:.1%} of the images. Where it is not, "
+        f"{_name(method).capitalize()} is right in {one.right:.1%} of the images. Where it is not, "
         f"{name} stands first most often ({count} images), whose z{latent} has {share:.0%} of the information on "
         f"{truth.cause} that its own latent has. {_where(one, truth.cause)}"
     )
@@ -165,6 +184,7 @@ def _figures(truth: RankingTruth) -> dict[str, object]:
         "images": len(truth.methods[RankingMethod.SOBOL].firsts),
         "latents": [f"z{latent}" for latent in truth.latents.latents_of(place)],
         "purity": truth.latents.purity(place),
+        "supervised_images": truth.supervised_images,
         "right_first": {method.value: one.right for method, one in truth.methods.items()},
         "methods_at_bar": truth.passed(),
         "information": {

@@ -13,6 +13,8 @@ from explaind.training.build import build
 from explaind.training.evaluation.disentanglement.section import SECTION
 from explaind.training.evaluation.page import Page
 from explaind.training.evaluation.subject import Subject, open_subject
+from explaind.training.recipe import load_recipe
+from tests.conftest import ROOT
 from tests.training.evaluation.conftest import SMALL
 
 RECIPE = """
@@ -85,3 +87,9 @@ def test_digits_have_no_known_factors(digits_subject: Subject) -> None:
     excuse = SECTION.excuse(digits_subject)
     assert excuse is not None
     assert "images of mnist" in excuse
+
+
+def test_planted_factors_are_not_said_to_be_unknown(digits_subject: Subject) -> None:
+    subject = dataclasses.replace(digits_subject, recipe=load_recipe(ROOT / "model_store/planted_x"))
+    excuse = SECTION.excuse(subject)
+    assert excuse is not None and "planted_x's images are known" in excuse
