@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from tests.benchmarks import processes
 from tests.benchmarks.daemon import Daemon
 from tests.benchmarks.effort import Effort
-from tests.benchmarks.open_loop import Load, generate
+from tests.benchmarks.open_loop import Load, Outcome, generate, together
 from tests.benchmarks.parts.concurrency import PATIENT
 from tests.benchmarks.parts.open_load import broken_messages
 from tests.benchmarks.results import Part, Row
@@ -25,7 +25,9 @@ CALLERS = 8
 IN_FLIGHT = (1, 8, 32, 64)
 LEAST_CALLS = 20
 EVERY_SECONDS = 0.5
-MOST_SECONDS = 1800.0
+CONNECTION_CALLS = 5_000
+"""Then callers come over a new connection: the daemon closes one after five minutes."""
+CONNECTION_SECONDS = 280.0
 WARM_SHARE = 0.25
 """Of the requests, before memory counts: pools and caches fill up first."""
 
@@ -116,17 +118,16 @@ def _soak(daemon: Daemon, count: int) -> Row:
     load = Load(
         daemon.address,
         messages[0],
-        MOST_SECONDS,
+        CONNECTION_SECONDS,
         concurrency=CALLERS,
         timeout=60,
-        most=count,
         also=tuple(messages[1:]),
         broken=broken_messages(),
         broken_every=BROKEN_EVERY,
     )
     began = time.perf_counter()
     with MemoryWatch(daemon) as watch:
-        outcome = generate(load)
+        outcome = _over_connections(load, count)
     assert set(outcome.ends) == {"OK"}, dict(outcome.ends)
     return {
         "what": "soak",
@@ -134,12 +135,19 @@ def _soak(daemon: Daemon, count: int) -> Row:
         "resident_mib": daemon.resident_mib(),
         "peak_mib": max(watch.resident),
         "kib_per_1000_requests": _slope(watch) * 1024 * 1000,
-        "requests": count,
+        "requests": sum(outcome.ends.values()) + len(outcome.broken),
         "seconds": time.perf_counter() - began,
         "broken_ends": dict(outcome.broken_ends),
         "answered": watch.answered,
         "resident": watch.resident,
     }
+
+
+def _over_connections(load: Load, count: int) -> Outcome:
+    outcomes: list[Outcome] = []
+    while (left := count - sum(sum(each.ends.values()) + len(each.broken) for each in outcomes)) > 0:
+        outcomes.append(generate(replace(load, most=min(left, CONNECTION_CALLS))))
+    return together(outcomes)
 
 
 def _slope(watch: MemoryWatch) -> float:
