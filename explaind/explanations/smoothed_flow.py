@@ -4,9 +4,10 @@ Averaging the gradient over neighbours of the code looks past the decoder's smal
 more natural images than the plain gradient's; dividing by the norm makes every step equally long in z. Neighbours come
 in opposite pairs, whose average holds no more noise than that of twice as many single ones.
 
-Beside eight single neighbours, steps of 0.25 and three round trips (see `morph_settling`), on 500 digits, 300 letters and
-200 clothes: as many are confirmed by a second classifier (0.984, 0.970 and 0.972, before 0.980, 0.967 and 0.977) and natural
-by the bundle's p-value, they are nearer (2.67 instead of 2.80 in z on digits), with a third of the gradients (36 for 100).
+Beside eight single neighbours, steps of 0.25 and three round trips (see `morph_settling`), on 500 digits, 300 letters
+and 200 clothes: as many are confirmed by a second classifier (0.984, 0.970 and 0.972, before 0.980, 0.967 and 0.977)
+and natural by the bundle's p-value, and they are nearer (2.67 instead of 2.80 in z on digits), with a third of the
+gradients (36 for 100).
 
 Where two classes are alike, as shirt and pullover, the target's logit rises together with its rival's and the walk
 circles short of certainty. So from step 13 to 30 it climbs the target's lead over the strongest other class, without
