@@ -13,7 +13,7 @@ demo-torchserve: $(VENV)/.dev ## The same digit through TorchServe: agreement an
 	$(BIN)/explaind demo --torchserve
 
 test: $(VENV)/.dev ## The whole test suite, file by file in two processes: much of it waits for servers to start
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.dev ## Everything side by side, in about a quarter of an hour; BENCH='--help' tells of its options
 	$(BIN)/python -m tests.benchmarks $(BENCH)

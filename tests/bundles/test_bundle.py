@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import structlog
 from structlog.testing import capture_logs
 
 from explaind.bundles import bundle, labels, manifest
@@ -56,20 +59,29 @@ def test_labels_are_read_from_beside_the_versions(tmp_path: Path) -> None:
     assert [factor.label for factor in bundle.load(folder).factors["codes"]] == ["z0", "slant", "z2"]
 
 
-def test_a_retrained_encoder_is_unlabelled_with_a_warning(tmp_path: Path) -> None:
+@pytest.fixture
+def logs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[MutableMapping[str, Any]]]:
+    """What the module says, whatever an earlier test of this process has configured and loggers have kept of it."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    monkeypatch.setattr(bundle, "log", structlog.get_logger())
+    with capture_logs() as captured:
+        yield captured
+    structlog.configure(**before)
+
+
+def test_a_retrained_encoder_is_unlabelled_with_a_warning(tmp_path: Path, logs: list[MutableMapping[str, Any]]) -> None:
     folder = small_bundle.write(tmp_path)
     _labelled(tmp_path, manifest.read(folder).spaces[0].encoder_digest)
     small_bundle.write(tmp_path, seed=1)
-    with capture_logs() as logs:
-        factors = bundle.load(folder).factors["codes"]
+    factors = bundle.load(folder).factors["codes"]
     assert [factor.label for factor in factors] == ["z0", "z1", "z2"]
     assert [(entry["log_level"], entry["latent_space"]) for entry in logs] == [("warning", "codes")]
     assert "another encoder" in logs[0]["why"]
 
 
-def test_damaged_labels_cost_the_names_only(tmp_path: Path) -> None:
+def test_damaged_labels_cost_the_names_only(tmp_path: Path, logs: list[MutableMapping[str, Any]]) -> None:
     folder = small_bundle.write(tmp_path)
     (tmp_path / "small" / labels.FILE_NAME).write_text("[codes")
-    with capture_logs() as logs:
-        assert bundle.load(folder).factors["codes"][0].label == "z0"
+    assert bundle.load(folder).factors["codes"][0].label == "z0"
     assert "labels.toml" in logs[0]["why"]
