@@ -48,8 +48,6 @@ from explaind.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_PIXEL = np.dtype("<f4")
-
 
 class Engine:
     """All bundles of a model store. `open`, then `warm`, then any number of threads may ask; `close` at the end."""

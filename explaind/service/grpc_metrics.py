@@ -8,9 +8,8 @@ from typing import Self
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 
-from explaind import histogram
 from explaind.metrics import Metrics
 from explaind.service.grpc_types import Handler
 
@@ -76,9 +75,9 @@ class Series:
         self.own = method.service.startswith(OWN_PACKAGE)
         self.started = metrics.grpc_started.labels(*method.labels)
         self._metrics = metrics
-        self._ends: dict[grpc.StatusCode, tuple[Counter, histogram.Series]] = {}
+        self._ends: dict[grpc.StatusCode, tuple[Counter, Histogram]] = {}
 
-    def ends(self, code: grpc.StatusCode) -> tuple[Counter, histogram.Series]:
+    def ends(self, code: grpc.StatusCode) -> tuple[Counter, Histogram]:
         """handled and handling_seconds of `code`; made at its first end, so that only codes that come have a
         histogram."""
         if code not in self._ends:

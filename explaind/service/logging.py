@@ -14,7 +14,6 @@ import structlog
 from structlog.typing import Processor
 
 from explaind.errors import ConfigurationError
-from explaind.service.plain_lines import PlainLines
 from explaind.settings import Settings
 
 # First in every line, in this order; then the bound request id and what the line itself says.
@@ -68,6 +67,5 @@ def _rendering(settings: Settings) -> list[Processor]:
     """Tracebacks without local variables: those may hold a caller's image."""
     if settings.log_json:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    if not sys.stderr.isatty():
-        return [PlainLines()]
-    return [structlog.dev.ConsoleRenderer(colors=True, exception_formatter=structlog.dev.plain_traceback)]
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
