@@ -341,10 +341,9 @@ def test_a_whole_explanation_is_told():
 
 
 def test_images_of_the_anomaly_come_on_request():
-    fields = convert.results.anomaly_fields(
+    answer = convert.results.anomaly_to_proto(
         BATCH, AnomalyScoreParameters(include_reconstruction=True, include_error_map=True), np.dtype(np.uint8)
     )
-    answer = explanation_pb2.AnomalyScore(**fields)
     assert answer.reconstruction.dtype == explanation_pb2.DATA_TYPE_UINT8
     assert answer.error_map.dtype == explanation_pb2.DATA_TYPE_FLOAT32
     assert answer.reconstruction.shape == [1, 4, 4]
@@ -385,8 +384,9 @@ def test_no_readable_image_is_all_nan():
 
 @pytest.mark.parametrize("values", [[0.0, 0.5, 1.0], [-0.1, 1.1, 0.0019]])
 def test_images_as_bytes_are_rounded_and_stay_in_range(values):
-    fields = convert.tensors.image_fields(np.array(values, np.float32), np.dtype(np.uint8))
-    back = convert.array_from_proto(explanation_pb2.Tensor(**fields), rank=1, field="x")
+    back = convert.array_from_proto(
+        convert.tensors.image_to_proto(np.array(values, np.float32), np.dtype(np.uint8)), rank=1, field="x"
+    )
     np.testing.assert_array_equal(back, np.rint(255 * np.clip(values, 0, 1)))
     assert back.dtype == np.uint8
 

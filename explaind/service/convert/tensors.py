@@ -12,8 +12,6 @@ from explaind.errors import ParameterOutOfRange, ShapeMismatch
 from explaind.v1 import explanation_pb2
 
 ImageDtype = np.dtype[Any]
-Fields = Any
-"""Of a message, as a dict by name, with those of messages within; the stubs know of messages only."""
 DTYPES: dict[int, ImageDtype] = {
     explanation_pb2.DATA_TYPE_FLOAT32: np.dtype("<f4"),
     explanation_pb2.DATA_TYPE_UINT8: np.dtype("u1"),
@@ -49,22 +47,17 @@ def _checked_shape(shape: tuple[int, ...], rank: int, given: int, item_size: int
     return shape
 
 
-def image_fields(image: NDArray[np.floating], dtype: ImageDtype) -> Fields:
+def image_to_proto(image: NDArray[np.floating], dtype: ImageDtype) -> explanation_pb2.Tensor:
     """image in [0, 1], of any shape; as uint8 rounded to 1/255."""
     if dtype == np.uint8:
-        return tensor_fields(np.rint(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8))
-    return tensor_fields(image)
+        return tensor_to_proto(np.rint(255.0 * np.clip(image, 0.0, 1.0)).astype(np.uint8))
+    return tensor_to_proto(image)
 
 
 def tensor_to_proto(array: NDArray[Any]) -> explanation_pb2.Tensor:
     """uint8 arrays as UINT8, all others as FLOAT32, C order."""
-    return explanation_pb2.Tensor(**tensor_fields(array))
-
-
-def tensor_fields(array: NDArray[Any]) -> Fields:
-    """Of `tensor_to_proto`."""
     if array.dtype == np.uint8:
         number, values = explanation_pb2.DATA_TYPE_UINT8, array
     else:
         number, values = explanation_pb2.DATA_TYPE_FLOAT32, array.astype("<f4", copy=False)
-    return {"shape": array.shape, "dtype": number, "values": values.tobytes()}
+    return explanation_pb2.Tensor(shape=array.shape, dtype=number, values=values.tobytes())
