@@ -27,6 +27,7 @@ from explaind.errors import LaunchFailed
 
 _INSTALL = 'TorchServe cannot be started because {missing}; run: pip install "explaind[torchserve]"'
 _ATTEMPTS = 3  # a free port may be taken by somebody else before Java binds it
+_SOCKET_BYTES = 107  # of a Unix socket's path
 # Killed, not asked: TorchServe holds nothing that is worth its two seconds of shutting down.
 _WATCH = 'read line; kill -s KILL -- "-$1" 2>/dev/null; rm -rf -- "$2"'
 _LOAD_FAILED = re.compile(r"Load model failed: (\S+?),")
@@ -79,9 +80,10 @@ class TorchServe:
 
     @classmethod
     def _start(cls, java: Path, home: Path, archives: Sequence[Path], host: str, ports: Ports) -> TorchServe:
-        # Not below the caller's folder: the workers' Unix sockets live here and their paths are limited to 107 bytes.
+        # Not below the caller's folder: the workers' Unix sockets live here and their paths are limited.
         folder = Path(tempfile.mkdtemp(prefix="explaind-torchserve-"))
         try:
+            _require_short(folder)
             fill(folder, host, ports, archives)
             return cls(folder, ports, _start_java(java, home, folder), host)
         except BaseException:
@@ -172,6 +174,16 @@ def _archives(bundle_folders: Sequence[Path]) -> list[Path]:
     if not archives:
         raise LaunchFailed("There is no bundle for TorchServe to serve; name at least one bundle folder.")
     return archives
+
+
+def _require_short(folder: Path) -> None:
+    """TorchServe itself would wait for a socket that no worker can open, for five minutes."""
+    longest = len(os.fsencode(folder / "tmp" / ".ts.sock.65535"))
+    if longest > _SOCKET_BYTES:
+        raise LaunchFailed(
+            f"The paths of TorchServe's sockets in {folder.parent} would be {longest} bytes long, and {_SOCKET_BYTES} "
+            "are possible; set TMPDIR to a shorter folder, such as /tmp."
+        )
 
 
 def _start_java(java: Path, home: Path, folder: Path) -> subprocess.Popen[bytes]:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -71,17 +72,32 @@ def test_a_folder_without_archives_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.torchserve
-def test_an_archive_that_cannot_be_loaded_is_said_and_nothing_is_left(tmp_path: Path, classifier_only: Path) -> None:
+def test_an_archive_that_cannot_be_loaded_is_said_and_nothing_is_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, classifier_only: Path
+) -> None:
     with zipfile.ZipFile(classifier_only / "untrained-classifier.mar") as archive:
         entries = {name: archive.read(name) for name in archive.namelist()}
     entries["weights.safetensors"] = entries["weights.safetensors"][:1000]
     with zipfile.ZipFile(tmp_path / "untrained-classifier.mar", "w") as archive:
         for name, content in entries.items():
             archive.writestr(name, content)
-    before = _java()
-    with pytest.raises(LaunchFailed, match=r"cannot load untrained-classifier; .*weights.safetensors"):
-        TorchServe.launch([tmp_path])
-    assert _java() == before
+    with tempfile.TemporaryDirectory(prefix="t") as temporary:
+        monkeypatch.setattr(tempfile, "tempdir", temporary)  # tells this server from those of tests beside this one
+        with pytest.raises(LaunchFailed, match=r"cannot load untrained-classifier; .*weights.safetensors"):
+            TorchServe.launch([tmp_path])
+        assert not _of(Path(temporary))
+        assert not list(Path(temporary).iterdir())
+
+
+def test_a_temporary_folder_too_long_for_sockets_is_said_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, classifier_only: Path
+) -> None:
+    temporary = tmp_path / ("long" * 25)
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with pytest.raises(LaunchFailed, match=r"107 are possible; set TMPDIR"):
+        TorchServe.launch([classifier_only])
+    assert not list(temporary.iterdir())
 
 
 @pytest.mark.torchserve
@@ -137,8 +153,3 @@ def _of(folder: Path) -> list[psutil.Process]:
         if each.info["name"] not in ("sh", "dash", "bash") and any(str(folder) in word for word in words):
             found.append(each)
     return found
-
-
-def _java() -> set[int]:
-    main = "org.pytorch.serve.ModelServer"
-    return {each.pid for each in psutil.process_iter(["cmdline"]) if main in (each.info["cmdline"] or [])}
