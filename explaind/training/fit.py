@@ -78,6 +78,8 @@ def fit(
     """
     batches = len(train) // recipe.batch_size
     state = beginning(network, recipe.learning_rate, recipe.epochs * batches)
+    if recipe.precision == "bfloat16" and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        reporter.note("this processor has to emulate bfloat16, which takes many times as long as float32")
     _resume(state, checkpoint, batches, reporter)
     while not _ended(state, objective, recipe):
         epoch = state.epoch + 1

@@ -125,6 +125,15 @@ def test_a_fit_cut_off_twice_ends_with_the_same_bits(tmp_path: Path, kind: str, 
     assert [path.name for path in tmp_path.iterdir()] == ["network.checkpoint"]
 
 
+@pytest.mark.parametrize(("capability", "told"), [("AVX2", True), ("AVX512", False)])
+def test_a_processor_without_bfloat16_is_told_of(monkeypatch: pytest.MonkeyPatch, capability: str, told: bool) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    for precision, expected in (("bfloat16", told), ("float32", False)):
+        log = io.StringIO()
+        _fit("classifier", None, LogReporter(log), precision)
+        assert ("has to emulate bfloat16" in log.getvalue()) == expected
+
+
 def _equal(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
