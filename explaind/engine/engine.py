@@ -13,7 +13,6 @@ from typing import Self
 import numpy as np
 import structlog
 
-from explaind.backends.bundle_models import BundleModels
 from explaind.bundles.bundle import Bundle
 from explaind.bundles.catalogue import Catalogue
 from explaind.engine import batches, latents, served_bundle, stages, support
@@ -112,9 +111,10 @@ class Engine:
             with clock.stage(DECODE):
                 image = self._prepare(request.image, served.bundle)
             image_digest = digest(image)
-            share = encoded_once if request.explanation_count > 1 else _as_they_are
             explanation = served.pool.run(
-                lambda models: served.work(share(models, image), clock, budget).explain(request, image, image_digest)
+                lambda models: served.work(encoded_once(models, image), clock, budget).explain(
+                    request, image, image_digest
+                )
             )
         self._observing.stages(served.bundle.name, clock)
         self._observing.explanation(explanation)
@@ -239,11 +239,6 @@ class Engine:
 
     def _prepare(self, image: ImageInput, bundle: Bundle) -> FloatArray:
         return prepare(image, bundle.manifest.image_shape, self._limits)
-
-
-def _as_they_are(models: BundleModels, _: FloatArray) -> BundleModels:
-    """One explanation encodes its image once anyway."""
-    return models
 
 
 def _overall(name: str, states: list[BackendState]) -> BackendState:

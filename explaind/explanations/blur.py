@@ -38,12 +38,8 @@ def blur_of(height: int, width: int) -> Blur:
     return Blur(height, width)
 
 
-@functools.lru_cache(maxsize=64)
 def _band(size: int, sigma: float) -> DoubleArray:
-    """Read-only: every image of one size has the same."""
     radius = math.ceil(2.5 * sigma)
     offsets = np.arange(size)[:, None] - np.arange(size)
     total = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2).sum()
-    band = np.where(np.abs(offsets) <= radius, np.exp(-0.5 * (offsets / sigma) ** 2) / total, 0.0)
-    band.flags.writeable = False
-    return band
+    return np.where(np.abs(offsets) <= radius, np.exp(-0.5 * (offsets / sigma) ** 2) / total, 0.0)

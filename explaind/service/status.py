@@ -46,19 +46,12 @@ CODES: dict[type[ExplaindError], grpc.StatusCode] = {
     NotPermitted: grpc.StatusCode.PERMISSION_DENIED,
     ConfigurationError: grpc.StatusCode.INTERNAL,
 }
-_codes: dict[type[BaseException], grpc.StatusCode] = {}
-"""Found so far: a status asks for its error's code several times."""
 Trailers = tuple[tuple[str, str | bytes], ...]
 
 
 def code_of(error: BaseException) -> grpc.StatusCode:
     """INTERNAL for whatever is not an ExplaindError."""
-    kind = type(error)
-    if kind not in _codes:
-        _codes[kind] = next(
-            (CODES[ancestor] for ancestor in kind.__mro__ if ancestor in CODES), grpc.StatusCode.INTERNAL
-        )
-    return _codes[kind]
+    return next((CODES[kind] for kind in type(error).__mro__ if kind in CODES), grpc.StatusCode.INTERNAL)
 
 
 def reason_of(error: BaseException) -> str:

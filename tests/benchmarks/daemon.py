@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.benchmarks import processes
+from tests.benchmarks.watch import watching
 
 ROOT = Path(__file__).parents[2]
 SERVE = (
@@ -93,35 +93,30 @@ class Daemon:
 
 @dataclass
 class HealthProbe:
-    """Asks Health every `every` seconds, on a connection of its own, while it is entered."""
+    """seconds: what each answer of Health took. failures: how many were none, or not SERVING."""
 
-    address: str
-    every: float = 0.02
     seconds: list[float] = field(default_factory=list)
     failures: int = 0
-    _over: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run, name="health-probe")
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        with grpc.insecure_channel(self.address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+    @classmethod
+    @contextmanager
+    def asking(cls, address: str, every: float = 0.02) -> Iterator[Self]:
+        """Asks every `every` seconds, on a connection of its own."""
+        probe = cls()
+        with grpc.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
             grpc.channel_ready_future(channel).result(20)
             health = health_pb2_grpc.HealthStub(channel)
-            while not self._over.wait(self.every):
-                began = time.perf_counter()
-                try:
-                    answer = health.Check(health_pb2.HealthCheckRequest(), timeout=5.0)
-                    self.failures += answer.status != health_pb2.HealthCheckResponse.SERVING
-                except grpc.RpcError:
-                    self.failures += 1
-                self.seconds.append(time.perf_counter() - began)
+            with watching(lambda: probe.ask(health), every):
+                yield probe
+
+    def ask(self, health: health_pb2_grpc.HealthStub) -> None:
+        began = time.perf_counter()
+        try:
+            answer = health.Check(health_pb2.HealthCheckRequest(), timeout=5.0)
+            self.failures += answer.status != health_pb2.HealthCheckResponse.SERVING
+        except grpc.RpcError:
+            self.failures += 1
+        self.seconds.append(time.perf_counter() - began)
 
 
 def free_port() -> int:

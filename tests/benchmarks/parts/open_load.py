@@ -142,7 +142,7 @@ def _load(
 def _turn(daemon: Daemon, asked: str, seconds: float, callers: int) -> Turn:
     peak, peak_cpu = _peak(daemon, asked, seconds, callers)
     calm, broken = _without_and_with_broken(daemon, asked, seconds, COMFORTABLE * peak.goodput)
-    with HealthProbe(daemon.address) as probe:
+    with HealthProbe.asking(daemon.address) as probe:
         over, over_cpu = _with_cpu(daemon, _load(daemon, asked, 2 * seconds, TOO_MUCH * peak.goodput))
     return Turn(peak, calm, broken, over, peak_cpu, over_cpu, probe.seconds, probe.failures)
 

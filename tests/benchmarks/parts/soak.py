@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field, replace
-from typing import Self
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from tests.benchmarks.parts.concurrency import PATIENT
 from tests.benchmarks.parts.open_load import broken_messages
 from tests.benchmarks.results import Part, Row
 from tests.benchmarks.subjects.asked import ALL, BOTH, MASK, PREDICTION, digits, message
+from tests.benchmarks.watch import watching
 
 MIXTURE = {PREDICTION: 90, BOTH: 7, MASK: 2, ALL: 1}
 """Requests in a hundred."""
@@ -33,27 +32,15 @@ WARM_SHARE = 0.25
 
 
 @dataclass
-class MemoryWatch:
-    """Requests answered and resident memory of a daemon, sampled while it is entered."""
+class Memory:
+    """Requests answered and resident memory of a daemon, look by look."""
 
-    daemon: Daemon
     answered: list[float] = field(default_factory=list)
     resident: list[float] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._run, name="memory-watch")
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(EVERY_SECONDS):
-            self.answered.append(self.daemon.total("grpc_server_handled_total", grpc_method="Explain"))
-            self.resident.append(self.daemon.resident_mib())
+    def look(self, daemon: Daemon) -> None:
+        self.answered.append(daemon.total("grpc_server_handled_total", grpc_method="Explain"))
+        self.resident.append(daemon.resident_mib())
 
 
 def measure(effort: Effort) -> list[Part]:
@@ -126,20 +113,21 @@ def _soak(daemon: Daemon, count: int) -> Row:
         broken_every=BROKEN_EVERY,
     )
     began = time.perf_counter()
-    with MemoryWatch(daemon) as watch:
+    memory = Memory()
+    with watching(lambda: memory.look(daemon), EVERY_SECONDS):
         outcome = _over_connections(load, count)
     assert set(outcome.ends) == {"OK"}, dict(outcome.ends)
     return {
         "what": "soak",
         "how": f"{CALLERS} callers",
         "resident_mib": daemon.resident_mib(),
-        "peak_mib": max(watch.resident),
-        "kib_per_1000_requests": _slope(watch) * 1024 * 1000,
+        "peak_mib": max(memory.resident),
+        "kib_per_1000_requests": _slope(memory) * 1024 * 1000,
         "requests": sum(outcome.ends.values()) + len(outcome.broken),
         "seconds": time.perf_counter() - began,
         "broken_ends": dict(outcome.broken_ends),
-        "answered": watch.answered,
-        "resident": watch.resident,
+        "answered": memory.answered,
+        "resident": memory.resident,
     }
 
 
@@ -150,9 +138,9 @@ def _over_connections(load: Load, count: int) -> Outcome:
     return together(outcomes)
 
 
-def _slope(watch: MemoryWatch) -> float:
+def _slope(memory: Memory) -> float:
     """MiB a request; NaN of too few samples."""
-    answered, resident = np.array(watch.answered), np.array(watch.resident)
+    answered, resident = np.array(memory.answered), np.array(memory.resident)
     late = answered >= answered[0] + WARM_SHARE * (answered[-1] - answered[0]) if len(answered) else answered
     if np.count_nonzero(late) < 3:
         return float("nan")
