@@ -22,6 +22,12 @@ class Settings(BaseSettings):
     port: int = Field(50051, ge=0, le=65535, description="gRPC port; 0 picks a free one and prints it.")
     metrics_port: int = Field(9464, ge=0, le=65535, description="HTTP port of /metrics; 0 picks a free one.")
     model_store: Path = Field(Path("model_store"), description="Folder of bundles, one folder a model.")
+    models: tuple[str, ...] = Field(
+        (),
+        description="Names of the store's models to serve; none: all of them. Too many: each holds its networks in "
+        "memory from the start; too few: a caller of another is answered NOT_FOUND. Health says NOT_SERVING until all "
+        "that are named are there.",
+    )
     backends: tuple[str, ...] = Field(
         ("onnx",), description="Backends in the order they are tried: onnx, torchserve, torch."
     )

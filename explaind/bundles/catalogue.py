@@ -7,7 +7,7 @@ by name while the last good one goes on serving; one that is removed goes away. 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -40,11 +40,14 @@ S = TypeVar("S", bound=Served)
 class Catalogue(Generic[S]):
     """serve: opens and warms a verified bundle (seconds; may raise any ExplaindError to refuse it).
 
-    on_change: called after each refresh that changed what is served.
+    on_change: called after each refresh that changed what is served. only: names of the models to serve; none: all.
     """
 
-    def __init__(self, store: Path, serve: Callable[[Bundle], S], on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, store: Path, serve: Callable[[Bundle], S], on_change: Callable[[], None], only: Sequence[str] = ()
+    ) -> None:
         self._store = store
+        self._only = frozenset(only)
         self._serve = serve
         self._on_change = on_change
         self._served: dict[Key, S] = {}  # replaced whole, never altered: readers need no lock
@@ -78,6 +81,10 @@ class Catalogue(Generic[S]):
     def refusals(self) -> dict[Key, ExplaindError]:
         """Why each version that is in the store is not served as it lies there."""
         return dict(self._refusals)
+
+    def missing(self) -> tuple[str, ...]:
+        """Of the models to serve, by name, those that the store had no version of at the last look."""
+        return tuple(sorted(self._only - {name for name, _ in self._seen}))
 
     def refresh(self) -> None:
         """Looks at the store once. Raises ConfigurationError where it is no readable folder."""
@@ -115,7 +122,7 @@ class Catalogue(Generic[S]):
     def _scan(self) -> dict[Key, Signature]:
         try:
             self._store.stat()
-            models = _folders(self._store)
+            models = [model for model in _folders(self._store) if not self._only or model.name in self._only]
             return {(model.name, version.name): _signature(version) for model in models for version in _folders(model)}
         except OSError as error:
             raise ConfigurationError(

@@ -23,6 +23,9 @@ def serve(
         None, show_default="9464", help="HTTP port of /metrics and /healthz; 0 picks a free one."
     ),
     model_store: Path | None = typer.Option(None, show_default="model_store", help="Folder of bundles."),
+    model: list[str] | None = typer.Option(
+        None, show_default="all of them", help="Name of a model to serve; repeat it for more."
+    ),
     torchserve: bool = typer.Option(False, "--torchserve", help="Start TorchServe too; it serves when ONNX fails."),
     backend: list[str] | None = typer.Option(
         None, show_default="onnx", help="onnx, torchserve or torch; repeat it for more, tried in their order."
@@ -37,6 +40,7 @@ def serve(
         port=port,
         metrics_port=metrics_port,
         model_store=model_store,
+        models=tuple(model) if model else None,
         backends=tuple(backend) if backend else None,
         workers=workers,
         log_json=log_json,
@@ -61,7 +65,8 @@ def _with_torchserve(settings: Settings) -> Iterator[Settings]:
 
     typer.echo("Starting TorchServe; this takes some seconds.", err=True)
     # A bundle around a classifier trained elsewhere has no archives; the other backends serve it.
-    archived = [folder for folder in default_bundles(settings.model_store) if any(folder.glob("*.mar"))]
+    bundles = default_bundles(settings.model_store, settings.models)
+    archived = [folder for folder in bundles if any(folder.glob("*.mar"))]
     with TorchServe.launch(archived) as running:
         named = settings.backends
         yield settings.model_copy(

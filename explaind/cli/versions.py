@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from explaind.errors import BundleInvalid
@@ -17,9 +18,11 @@ def highest_version(model: Path) -> str:
     return max(found, key=lambda name: (name.isdecimal(), int(name) if name.isdecimal() else 0, name))
 
 
-def default_bundles(model_store: Path) -> list[Path]:
-    """The folder of every model's highest version. Raises BundleInvalid where there is none at all."""
-    models = sorted({path.parent.parent for path in model_store.glob(f"*/*/{MANIFEST}")})
+def default_bundles(model_store: Path, names: Collection[str] = ()) -> list[Path]:
+    """The folder of the highest version of every model, or of those named. Raises BundleInvalid where there is none at
+    all."""
+    built = {path.parent.parent for path in model_store.glob(f"*/*/{MANIFEST}")}
+    models = sorted(model for model in built if not names or model.name in names)
     if not models:
         raise BundleInvalid(
             f"{model_store} holds no bundle; build one with `explaind train` or name another with --model-store."

@@ -59,7 +59,7 @@ class Engine:
         self._openers = available
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
         self._batcher = Batcher(settings.compute_slots, settings.batch_rows, settings.spread_rows)
-        self._catalogue = Catalogue(settings.model_store, self._serve, self._show_models)
+        self._catalogue = Catalogue(settings.model_store, self._serve, self._show_models, only=settings.models)
         self._shown: set[tuple[str, str, str]] = set()
         self._closed = threading.Event()
         self._monitor = threading.Thread(target=self._watch_backends, name="backends", daemon=True)
@@ -79,9 +79,14 @@ class Engine:
         """Verifies, opens and tries every bundle, then keeps watch over store and backends. May be called again.
 
         Raises BackendUnavailable while no bundle has a live backend, BundleInvalid where all are refused,
-        ConfigurationError for an empty or unreadable store.
+        ConfigurationError for an empty or unreadable store, and where it has no model of a name that is to be served.
         """
         self._catalogue.refresh()
+        if self._catalogue.missing():
+            raise ConfigurationError(
+                f"The model store {self._settings.model_store} has no model {', '.join(self._catalogue.missing())}: "
+                "look at the names with `explaind models`, or build it with `explaind train`."
+            )
         with self._starting:
             if self._monitor.ident is None and not self._closed.is_set():
                 self._monitor.start()

@@ -71,6 +71,21 @@ def test_the_default_is_the_highest_version_by_number(catalogue: Catalogue[Opene
     assert [served.bundle.version for served in catalogue.defaults()] == ["1", "10"]
 
 
+def test_only_the_models_named_are_opened_and_those_missing_are_known(tmp_path: Path, owner: Owner) -> None:
+    catalogue = Catalogue(tmp_path, owner.serve, owner.changed.set, only=("small", "later"))
+    small_bundle.write(tmp_path)
+    small_bundle.write(tmp_path, name="another")
+    catalogue.refresh()
+    assert owner.opened == [("small", "1")]
+    assert catalogue.missing() == ("later",)
+    with pytest.raises(ModelNotFound, match="no model 'another'; there is small"):
+        catalogue.get("another")
+    small_bundle.write(tmp_path, name="later")
+    catalogue.refresh()
+    assert catalogue.missing() == ()
+    assert _versions(catalogue) == [("later", "1"), ("small", "1")]
+
+
 def test_what_is_not_there_is_named_with_what_is(catalogue: Catalogue[Opened], tmp_path: Path) -> None:
     small_bundle.write(tmp_path)
     catalogue.refresh()

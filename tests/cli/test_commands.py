@@ -121,6 +121,18 @@ def test_serve_on_a_port_in_use_is_one_sentence() -> None:
     assert port in said and "--port" in said and "Traceback" not in said
 
 
+def test_serve_of_a_model_that_is_not_in_the_store_says_so_and_waits_for_it() -> None:
+    process = _serve("--port", "0", "--model", "mnist", "--model", "absent", EXPLAIND_LAME_DUCK_SECONDS="0")
+    assert process.stderr is not None
+    try:
+        said = next(line for line in process.stderr if "has no model absent" in line)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=60)
+    assert "explaind models" in said
+    assert process.returncode == 0 and "Traceback" not in rest, rest
+
+
 def test_label_draws_and_writes_what_it_is_told(run: Run, tmp_path: Path) -> None:
     shutil.copytree(BUNDLE, tmp_path / "mnist")
     drawn = run("label", tmp_path / "mnist", "--out", tmp_path / "out", "--no-ask")

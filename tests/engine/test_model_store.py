@@ -32,6 +32,8 @@ def test_stores_that_cannot_be_served(open_engine: Callable[..., Engine], own_st
     (tmp_path / "empty").mkdir()
     with pytest.raises(ConfigurationError, match="holds no bundle: build one with `explaind train`"):
         open_engine(tmp_path / "empty").warm()
+    with pytest.raises(ConfigurationError, match="has no model fashion: look at the names with `explaind models`"):
+        open_engine(own_store, models=("mnist", "fashion")).warm()
     (own_store / "mnist/1/classifier.onnx").write_bytes(b"altered")
     with pytest.raises(BundleInvalid, match=r"classifier\.onnx was altered"):
         open_engine(own_store).warm()
