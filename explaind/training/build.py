@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from explaind.bundles import reference
+from explaind.bundles.labels import FILE_NAME as LABELS
 from explaind.explanations.models import FloatArray
 from explaind.training.datasets import ByteArray, as_floats, load_splits
 from explaind.training.export import BundleDescription, export_bundle
@@ -14,6 +16,7 @@ from explaind.training.folder_swap import require_writable
 from explaind.training.label_check import require_labels_fit
 from explaind.training.program_recipe import ProgramRecipe
 from explaind.training.quick import quick_variant
+from explaind.training.recipe import FILE_NAME as RECIPE
 from explaind.training.recipe import Recipe, load_recipe
 from explaind.training.train import REFERENCE, load_trained, train
 
@@ -26,7 +29,7 @@ QUICK_STORE = "quick-store"
 def build(
     bundle: Path,
     *,
-    data: Path = Path("../shared/data"),
+    data: Path = Path("data"),
     runs: Path = Path("training_runs"),
     fresh: bool = False,
     download: bool = False,
@@ -36,8 +39,8 @@ def build(
     """Builds `<bundle>/<version>` from `<bundle>/recipe.toml` and returns it; what is trained is not trained again.
 
     The same recipe and images give the same bytes on one machine. For data, runs, fresh, download, quick see `train`.
-    output: the folder that gets `<version>`; unset: the recipe's own or, of a quick variant,
-    `<runs>/quick-store/<name>`, so that it never takes a full bundle's place.
+    output: the folder that gets `<version>`, and unless it is quick the recipe and the labels; unset: the recipe's own
+    or, of a quick variant, `<runs>/quick-store/<name>`, so that it never takes a full bundle's place.
     Raises RecipeInvalid, DataSetInvalid, ParityFailed, or ConfigurationError where a folder cannot be written.
     """
     recipe = load_recipe(bundle)
@@ -49,13 +52,26 @@ def build(
     recipe = quick_variant(recipe) if quick else recipe
     splits = load_splits(recipe.data, data, download=download)
     export_bundle(
-        load_trained(run),
+        load_trained(run, recipe.spaces),
         folder,
         description=describe(recipe),
         held_out=_compared(recipe, splits.evaluation.images),
         statistics=reference.load(run / REFERENCE),
     )
+    if output is not None and not quick:
+        _copy_beside(bundle if bundle.is_file() else bundle / RECIPE, output)
     return folder
+
+
+def _copy_beside(recipe: Path, output: Path) -> None:
+    """What a model's folder has beside its versions: the recipe, to evaluate by, and the latents' labels, unless
+    somebody has written others there."""
+    if recipe.parent.resolve() == output.resolve():
+        return
+    shutil.copyfile(recipe, output / RECIPE)
+    labels = recipe.parent / LABELS
+    if labels.exists() and not (output / LABELS).exists():
+        shutil.copyfile(labels, output / LABELS)
 
 
 def _compared(recipe: Recipe, images: ByteArray) -> FloatArray:

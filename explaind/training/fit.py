@@ -74,9 +74,14 @@ def fit(
     Call inside `deterministic`. The objective's settled epochs compete by their mean validation value; the fit
     ends after `patience` of them without a better one. checkpoint: written after each epoch; where it is of this very
     fit, the fit goes on from it, to the same weights to the bit. It is left for the caller to remove, once the
-    weights are safe. Raises Diverged; the checkpoint is then of the last good epoch.
+    weights are safe. Raises Diverged; the checkpoint is then of the last good epoch. Raises RecipeInvalid where the
+    images are fewer than a batch.
     """
     batches = len(train) // recipe.batch_size
+    if batches == 0:
+        raise RecipeInvalid(
+            f"The {len(train)} images to fit on are fewer than the batch_size of {recipe.batch_size}: lower that."
+        )
     state = beginning(network, recipe.learning_rate, recipe.epochs * batches)
     if recipe.precision == "bfloat16" and torch.backends.cpu.get_cpu_capability() == "AVX2":
         reporter.note("this processor has to emulate bfloat16, which takes many times as long as float32")

@@ -29,6 +29,8 @@ from explaind.training.program_recipe import ProgramRecipe
 from explaind.training.recipe_errors import invalid, misfit, one_of
 from explaind.training.recipe_section import Positive, Section
 
+FILE_NAME = "recipe.toml"
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
 
 
@@ -112,6 +114,12 @@ class SpaceRecipe(FitRecipe):
             raise misfit("objective", "the objective capacity needs the key capacity, in nats; add it")
         if self.objective not in (None, "capacity") and self.capacity is not None:
             raise misfit("capacity", f"the objective {self.objective} has no capacity; leave the key out")
+        if self.capacity is not None and self.capacity_epochs > self.epochs:
+            raise misfit(
+                "capacity_epochs",
+                f"the capacity rises over {self.capacity_epochs} epochs and the fit has {self.epochs}, so no epoch "
+                "could count; lower it, or raise epochs",
+            )
         return self
 
     @model_validator(mode="after")
@@ -240,7 +248,7 @@ def load_recipe(path: Path) -> Recipe:
 
     Raises RecipeInvalid naming the key, and its line where it is in the file.
     """
-    path = path / "recipe.toml" if path.is_dir() else path
+    path = path / FILE_NAME if path.is_dir() else path
     text = _read(path)
     try:
         return Recipe.model_validate(tomllib.loads(text))

@@ -167,7 +167,8 @@ def _notes(reference: RankingReference, forest: ForestFit | None) -> dict[str, f
 
 
 def _class_norms(recipe: Recipe, autoencoder: Autoencoder, images: _Images, classes: int) -> DoubleArray:
-    """Mean ‖z‖ of codes sampled from N(μ(x), σ(x)), by true class (DESIGN §3.3): (K,)."""
+    """Mean ‖z‖ of codes sampled from N(μ(x), σ(x)), by true class (DESIGN §3.3): (K,). A class that the reference
+    images lack has the mean of them all."""
     mean, deviation = autoencoder.encode(images.reference)
     generator = np.random.default_rng(recipe.seed)
     norms = np.zeros(len(mean))
@@ -175,4 +176,5 @@ def _class_norms(recipe: Recipe, autoencoder: Autoencoder, images: _Images, clas
         noise = generator.standard_normal(mean.shape, dtype=np.float32)
         norms += np.linalg.norm(mean + deviation * noise, axis=1)
     members = [images.labels == index for index in range(classes)]
-    return np.array([norms[member].mean() for member in members]) / recipe.reference.samples_per_image
+    means = [norms[member].mean() if member.any() else norms.mean() for member in members]
+    return np.array(means) / recipe.reference.samples_per_image

@@ -25,7 +25,7 @@ from explaind.training.objectives import CrossEntropy, Objective, Vae
 from explaind.training.program_recipe import ProgramRecipe
 from explaind.training.progress import Reporter, figures, reporting
 from explaind.training.quick import quick_variant
-from explaind.training.recipe import ClassifierRecipe, FitRecipe, Recipe, SpaceRecipe, digest_of, load_recipe
+from explaind.training.recipe import FILE_NAME, ClassifierRecipe, FitRecipe, Recipe, SpaceRecipe, digest_of, load_recipe
 from explaind.training.recipe_errors import line_of
 from explaind.training.reference import build_reference, known_outliers
 from explaind.training.supervision import objective_of
@@ -79,7 +79,7 @@ class _Session:
 def train(
     recipe_path: Path,
     *,
-    data: Path = Path("../shared/data"),
+    data: Path = Path("data"),
     runs: Path = Path("training_runs"),
     fresh: bool = False,
     download: bool = False,
@@ -124,7 +124,7 @@ def _clear_partial(run: Path) -> None:
 
 
 def _file(recipe_path: Path) -> Path:
-    return recipe_path / "recipe.toml" if recipe_path.is_dir() else recipe_path
+    return recipe_path / FILE_NAME if recipe_path.is_dir() else recipe_path
 
 
 def train_networks(
@@ -141,7 +141,7 @@ def train_networks(
     source: the recipe's file, to name lines of. Raises RecipeInvalid where a fit diverges.
     """
     run.mkdir(parents=True, exist_ok=True)
-    session = _Session(recipe, splits, _digest_of_images(splits.train), run, fresh, reporter, source)
+    session = _Session(recipe, splits, _digest_of_fit(splits), run, fresh, reporter, source)
     if isinstance(recipe.classifier, ProgramRecipe):
         _adopt_classifier(session, recipe.classifier)
     else:
@@ -150,15 +150,22 @@ def train_networks(
         _train_space(session, name, space)
     if recipe.judge is not None:
         _train_classifier(session, JUDGE, recipe.judge)
-    return load_trained(run)
+    return load_trained(run, recipe.spaces)
 
 
 def _take_reference(
     recipe: Recipe, trained: Trained, splits: Splits, data: Path, run: Path, reporter: Reporter
 ) -> None:
-    """Skipped where the statistics in the folder are of these networks and this recipe."""
+    """Skipped where the statistics in the folder are of these networks, this recipe and these images."""
     weights = {name: record.digest for name, record in trained.records.items()}
-    digest = digest_of({"recipe": recipe.model_dump(mode="json"), "networks": weights})
+    digest = digest_of(
+        {
+            "recipe": recipe.model_dump(mode="json"),
+            "networks": weights,
+            "calibration": _digest_of_images(splits.calibration),
+            "outliers": _digest_of_outliers(recipe, data),
+        }
+    )
     if reference_record(run).get("digest") == digest and (run / REFERENCE).exists():
         return
     built = build_reference(recipe, trained, splits, data, reporter)
@@ -308,6 +315,16 @@ def _digest(session: _Session, name: str, recipe: FitRecipe, table: ClassifierTa
             "table": table_json(table),
         }
     )
+
+
+def _digest_of_fit(splits: Splits) -> str:
+    """Of the images that decide a network's weights: to fit on, and to stop on."""
+    return digest_of([_digest_of_images(splits.train), _digest_of_images(splits.validation)])
+
+
+def _digest_of_outliers(recipe: Recipe, data: Path) -> str:
+    outliers = known_outliers(recipe, data)
+    return "" if outliers is None else hashlib.sha256(outliers.tobytes()).hexdigest()
 
 
 def _digest_of_images(images: ImageSet) -> str:

@@ -6,7 +6,7 @@ A run folder has, for each network, `<network>.safetensors` (the bundle's parame
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,20 +138,24 @@ def load_space(run: Path, name: str) -> SpaceNetworks:
     return SpaceNetworks(encoder.eval(), decoder.eval())
 
 
-def load_trained(run: Path) -> Trained:
+def load_trained(run: Path, spaces: Collection[str] | None = None) -> Trained:
     """The folded networks of a run folder, in eval mode.
 
+    spaces: names of the latent spaces to load; None: all there are. A recipe that has dropped or renamed one leaves
+    the old one's weights in the folder.
     Raises BundleInvalid where the classifier has not been trained there or a file is damaged.
     """
     _required(run, CLASSIFIER)
-    names = sorted({path.stem for path in run.glob("*.safetensors")} | {CLASSIFIER})
+    there = {path.stem for path in run.glob("*.safetensors")}
+    wanted = there if spaces is None else there & {JUDGE, *spaces}
+    names = sorted(wanted | {CLASSIFIER})
     records = {name: record for name in names if (record := load_record(run, name)) is not None}
-    spaces = {name: load_space(run, name) for name, record in records.items() if "trunk" in record.table}
+    loaded = {name: load_space(run, name) for name, record in records.items() if "trunk" in record.table}
     return Trained(
         classifier=load_classifier(run),
-        spaces=spaces,
+        spaces=loaded,
         judge=load_classifier(run, JUDGE) if JUDGE in records else None,
-        tables={name: records[name].table for name in (CLASSIFIER, *spaces)},
+        tables={name: records[name].table for name in (CLASSIFIER, *loaded)},
         records=records,
     )
 

@@ -61,6 +61,19 @@ def built(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
     return _build(tmp_path_factory.mktemp("built"), data)
 
 
+def test_a_bundle_built_elsewhere_has_its_recipe_and_labels_beside_it(built: Path, data: Path, tmp_path: Path) -> None:
+    """Nothing is trained again; labels that somebody wrote there stay."""
+    labels = built.parent / "labels.toml"
+    labels.write_text("", encoding="utf-8")
+    try:
+        folder = build(built.parent, data=data, runs=built.parents[1] / "runs", output=tmp_path / "bars")
+    finally:
+        labels.unlink()
+    assert folder == tmp_path / "bars" / built.name
+    assert {path.name for path in folder.parent.iterdir()} == {built.name, "recipe.toml", "labels.toml"}
+    assert load_recipe(folder.parent).digest() == bundles.load(folder).manifest.recipe_digest
+
+
 def test_a_recipe_becomes_a_bundle_that_verifies_and_serves(built: Path) -> None:
     assert built.parts[-2:] == ("bars", "3")
     loaded = bundles.load(built)

@@ -75,6 +75,12 @@ def test_a_fit_that_diverges_says_what_to_change() -> None:
         _fit(Scripted([1.0], factor=float("nan")), epochs=1, patience=1)
 
 
+def test_images_fewer_than_a_batch_are_refused() -> None:
+    recipe = FitRecipe(architecture="", epochs=1, batch_size=41)
+    with pytest.raises(RecipeInvalid, match="40 images to fit on are fewer than the batch_size of 41"):
+        fit(Weight(), Scripted([1.0]), IMAGES, IMAGES, recipe, LogReporter(io.StringIO()))
+
+
 def test_other_failures_stay_what_they_are() -> None:
     class Broken(Scripted):
         def loss(self, network: Weight, images: Tensor, labels: Tensor, epoch: float) -> Tensor:

@@ -46,6 +46,7 @@ def test_comments_and_order_leave_the_digest_alone(tmp_path: Path) -> None:
         ("beta = 3.0", 'beta = 3.0\nobjective = "beta_tc"', "spaces.ranking.capacity"),
         ("beta = 1.0", 'beta = 2.0\nobjective = "vae"', "spaces.morphing.beta"),
         ("beta = 1.0", 'beta = 1.0\nobjective = "capacity"', "spaces.morphing.objective"),
+        ("capacity_epochs = 10", "capacity_epochs = 100", "spaces.ranking.capacity_epochs"),
         ("beta = 1.0", "beta = 1.0\nsparsity = -1.0", "spaces.morphing.sparsity"),
         ("beta = 1.0", "beta = 1.0\nsparsity = nan", "spaces.morphing.sparsity"),
         ("beta = 1.0", "beta = 1.0\nlatents = 7", "spaces.morphing.architecture"),

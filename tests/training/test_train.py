@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from explaind.training.fit import deterministic
 from explaind.training.progress import LogReporter
 from explaind.training.recipe import Recipe
 from explaind.training.reference import build_reference
-from explaind.training.train import load_trained, train, train_networks
+from explaind.training.train import _take_reference, load_trained, reference_record, train, train_networks
 from explaind.training.trained import Trained
 
 
@@ -79,6 +80,43 @@ def test_only_what_changed_is_fitted_again(recipe: Recipe, data: Path, run: Path
     assert "classifier: started" not in log
     _, log = _train(recipe.model_copy(update={"spaces": {}, "judge": None}), data, tmp_path, fresh=True)
     assert "classifier: finished" in log
+
+
+def test_a_space_that_the_recipe_has_no_more_is_left_alone(
+    recipe: Recipe, data: Path, run: Path, tmp_path: Path
+) -> None:
+    for path in run.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    renamed = {"rebuilding": recipe.spaces["morphing"]}
+    trained, _ = _train(recipe.model_copy(update={"spaces": renamed}), data, tmp_path)
+    assert set(trained.spaces) == {"rebuilding"}
+    assert (tmp_path / "morphing.safetensors").exists()
+
+
+def test_statistics_are_taken_again_for_other_images_to_calibrate_on(
+    recipe: Recipe, data: Path, run: Path, tmp_path: Path
+) -> None:
+    splits, trained = load_splits(recipe.data, data), load_trained(run)
+    other = replace(splits, calibration=splits.evaluation, evaluation=splits.calibration)
+    digests = []
+    for part in (splits, splits, other):
+        log = io.StringIO()
+        _take_reference(recipe, trained, part, data, tmp_path, LogReporter(log))
+        digests.append((reference_record(tmp_path)["digest"], log.getvalue() != ""))
+    assert [taken for _, taken in digests] == [True, False, True]
+    assert digests[0][0] == digests[1][0] != digests[2][0]
+
+
+def test_a_class_without_reference_images_has_the_mean_of_all(recipe: Recipe, data: Path, run: Path) -> None:
+    splits = load_splits(recipe.data, data)
+    eight = splits.train.take(np.flatnonzero(splits.train.labels != 3))
+    built = build_reference(
+        recipe, load_trained(run), replace(splits, train=eight), data, LogReporter(io.StringIO())
+    ).reference
+    assert built.morph is not None
+    norms = built.morph.class_norms
+    others = np.delete(norms, 3)
+    assert np.isfinite(norms).all() and others.min() < norms[3] < others.max()
 
 
 def test_damaged_weights_are_named(run: Path, tmp_path: Path) -> None:
