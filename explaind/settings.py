@@ -104,5 +104,5 @@ class Settings(BaseSettings):
     )
     log_json: bool = Field(False, description="JSON log lines instead of readable ones.")
     log_level: str = Field("info", description="debug, info, warning or error.")
-    data: Path = Field(Path("../shared/data"), description="Folder of the real data sets, for training and evaluation.")
+    data: Path = Field(Path("data"), description="Folder of the real data sets, for training and evaluation.")
     training_runs: Path = Field(Path("training_runs"), description="Where training keeps checkpoints.")

@@ -46,7 +46,7 @@ FACES, SPLITS = 1000, 20
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--terms", nargs="*", choices=sorted(WEIGHTS), default=list(WEIGHTS))
     arguments = parser.parse_args()

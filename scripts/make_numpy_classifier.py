@@ -1,6 +1,6 @@
 """A small classifier from elsewhere: two layers in NumPy on FashionMNIST, as an ONNX file that gives probabilities.
 
-    python scripts/make_numpy_classifier.py --data ../shared/data --output /tmp/clothes
+    python scripts/make_numpy_classifier.py --data data --output /tmp/clothes
 
 Writes `clothes.onnx` (images (batch, 1, 28, 28), minus 0.5, → probabilities), `classes.txt` and the test images, which
 it was not fitted on, as PNG files under `images/<class>`; prints the accuracy and the `explaind new` command. No torch.
@@ -27,7 +27,7 @@ Layers = tuple[Floats, Floats, Floats, Floats]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with fashion_mnist.npz")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder with fashion_mnist.npz")
     parser.add_argument("--output", type=Path, required=True, help="folder for the graph and the images")
     options = parser.parse_args()
     with np.load(options.data / "fashion_mnist.npz") as archive:

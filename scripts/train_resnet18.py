@@ -1,6 +1,6 @@
 """A classifier that explaind did not train: torchvision's ResNet-18 on the CIFAR-10 part, saved with torch.export.
 
-    python scripts/train_resnet18.py --data ../shared/data --output /tmp/resnet18
+    python scripts/train_resnet18.py --data data --output /tmp/resnet18
 
 Writes `resnet18_cifar10.pt2` (normalised 64 × 64 images → logits, batch dynamic), `classes.txt` and the images as PNG
 files under `images/train/<class>` and `images/test/<class>`; prints the accuracy and the `explaind new` command.
@@ -48,7 +48,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder with cifar10_24k.npz")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder with cifar10_24k.npz")
     parser.add_argument("--output", type=Path, required=True, help="folder for the program and the images")
     parser.add_argument("--epochs", type=int, default=7, help="about 4 minutes each on one core")
     parser.add_argument("--threads", type=int, default=1)

@@ -91,14 +91,17 @@ def _write_idx(path: Path, array: ByteArray) -> None:
     path.write_bytes(header + array.tobytes())
 
 
-def test_without_an_archive_torchvisions_copy_is_read(data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("download", [True, False])
+def test_without_an_archive_torchvisions_copy_is_read(data: Path, tmp_path: Path, download: bool) -> None:
     raw = tmp_path / "torchvision" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     with np.load(data / "mnist.npz") as archive:
         for ours, theirs in (("train", "train"), ("test", "t10k")):
             _write_idx(raw / f"{theirs}-images-idx3-ubyte", archive[f"x_{ours}"])
             _write_idx(raw / f"{theirs}-labels-idx1-ubyte", archive[f"y_{ours}"])
-    for found, expected in zip(load_images("mnist", tmp_path, download=True), load_images("mnist", data), strict=True):
+    for found, expected in zip(
+        load_images("mnist", tmp_path, download=download), load_images("mnist", data), strict=True
+    ):
         assert np.array_equal(found.images, expected.images)
         assert np.array_equal(found.labels, expected.labels)
 

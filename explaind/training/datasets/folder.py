@@ -89,8 +89,8 @@ def read_image(path: Path, shape: ImageShape) -> ByteArray:
         raise DataSetInvalid(f"{path} cannot be read ({error.strerror}); check its rights.") from error
     except InvalidRequest as error:
         raise DataSetInvalid(
-            f"{path} is no image that can be used: {error.message.rstrip('.')}. Mend or remove the file, or skip such "
-            "files with --skip-unreadable.",
+            f"{path} is no image that can be used: {error.message.rstrip('.')}. Mend or remove the file, or leave "
+            "such files out: --skip-unreadable of `explaind new`, skip_unreadable = true in the recipe's [data].",
             metadata={"path": str(path)},
         ) from error
     return np.rint(image * 255).astype(np.uint8)

@@ -31,30 +31,33 @@ STANDARD = {
 
 
 def load_standard(name: str, folder: Path, *, download: bool = False) -> tuple[ImageSet, ImageSet]:
-    """Training and test set from the archive in `folder`, else, with `download`, torchvision's own copy.
+    """Training and test set from the archive in `folder`, else torchvision's own copy, which it fetches if `download`.
 
     The archive of CIFAR-10 is a balanced part, 24,000 images; torchvision's copy is whole.
+    Raises DataSetInvalid where there is neither.
     """
     known = STANDARD[name]
     path = folder / known.file
-    if not path.exists() and download:
-        return _download(known, folder)
+    if not path.exists():
+        return _torchvision(known, folder, download)
     x_train, y_train, x_test, y_test = read_arrays(path, _KEYS).values()
     return image_set(path, x_train, y_train, known.shape), image_set(path, x_test, y_test, known.shape)
 
 
-def _download(known: _Standard, folder: Path) -> tuple[ImageSet, ImageSet]:
-    """Kept under `folder/torchvision`."""
+def _torchvision(known: _Standard, folder: Path, download: bool) -> tuple[ImageSet, ImageSet]:
+    """Kept under `folder/torchvision`, for whoever needs the set next."""
     from torchvision import datasets
 
     source = getattr(datasets, known.torchvision)
     try:
-        parts = [source(str(folder / "torchvision"), train=train, download=True) for train in (True, False)]
+        parts = [source(str(folder / "torchvision"), train=train, download=download) for train in (True, False)]
     except (OSError, RuntimeError) as exc:
+        failure = f" and torchvision could not download it ({exc})" if download else ""
+        advice = "" if download else ", or let `explaind train --download` fetch the images"
         raise DataSetInvalid(
-            f"There is no {folder / known.file} and torchvision could not download it ({exc}); "
-            "set EXPLAIND_DATA to a folder that has the archive.",
-            metadata={"path": str(folder)},
+            f"There is no data set {folder / known.file}{failure}; set EXPLAIND_DATA to the folder that has "
+            f"{known.file}{advice}.",
+            metadata={"path": str(folder / known.file)},
         ) from exc
     train, test = (image_set(folder, np.asarray(p.data), np.asarray(p.targets), known.shape) for p in parts)
     return train, test
