@@ -24,7 +24,7 @@ _NAME = "disentanglement"
 def main() -> None:
     plan = Plan()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--training-runs", type=Path, default=Path("training_runs"))
     parser.add_argument("--output", type=Path, help="default: docs/results, with --quick in the training runs")
     parser.add_argument("--quick", action="store_true", help="one seed, 20 steps each")

@@ -22,7 +22,7 @@ _NAME = "latent_ranking_models"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--training-runs", type=Path, default=Path("training_runs"))
     parser.add_argument("--output", type=Path, help="default: docs/results, with --quick in the training runs")
     parser.add_argument("--quick", action="store_true", help="one epoch each on 32 images")
@@ -42,6 +42,7 @@ def main() -> None:
             names=arguments.models,
             after_each=lambda: write_page(plan, splits, runs, output),
         )
+        write_page(plan, splits, runs, output)
         reporter.note(f"the page is {output / 'README.md'}")
 
 

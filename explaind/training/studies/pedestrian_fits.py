@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,21 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from explaind.backends.torch_networks import build, build_encoder
-from explaind.errors import ConfigurationError
 from explaind.explanations import traversal
 from explaind.explanations.reconstruction_losses import losses
 from explaind.explanations.types import FloatArray
 from explaind.training.adapters import TrainedAutoencoder
-from explaind.training.checkpoints import checkpoint_file
 from explaind.training.data_recipe import DataRecipe
-from explaind.training.data_sets import DATA_SETS
 from explaind.training.datasets import Splits, as_floats, load_splits
-from explaind.training.fit import FitResult, deterministic, fit
-from explaind.training.objectives import Vae, space_objective
+from explaind.training.fit import FitResult
 from explaind.training.progress import Reporter
 from explaind.training.recipe import ReferenceRecipe, SpaceRecipe, digest_of
-from explaind.training.trained import NetworkRecord, fold_autoencoder, load_space, save_network, table_json
+from explaind.training.studies.kept_fits import StudyFit, fit_missing
+from explaind.training.trained import SpaceNetworks, load_space
 
 _DATA = DataRecipe(set="pedestrians", validation=80, calibration=100)
 _USED = ReferenceRecipe()
@@ -124,30 +118,19 @@ def fit_all(
     names: of MODELS. after_each: called when one more is finished. Raises ConfigurationError where nothing can be
     written.
     """
-    for name in names:
-        if load_result(plan, folder, name) is None:
-            try:
-                _fit_one(plan, splits, folder, reporter, name)
-            except OSError as error:
-                raise ConfigurationError(
-                    f"The run folder {folder} cannot be written ({error.strerror}); free or change it."
-                ) from error
-        after_each()
+
+    def measure(each: StudyFit, networks: SpaceNetworks, result: FitResult, seconds: float) -> dict[str, Any]:
+        described = _described(each.title, splits, result, seconds)
+        return described | _measured(TrainedAutoencoder(networks), splits, each.recipe)
+
+    fits = [_study_fit(plan, name) for name in names]
+    fit_missing(fits, splits.train, splits.validation, folder, reporter, measure, after_each)
 
 
 def load_results(plan: Plan, folder: Path) -> dict[str, dict[str, Any]]:
     """By model, of those that are finished."""
-    found = {name: load_result(plan, folder, name) for name in MODELS}
+    found = {name: _study_fit(plan, name).result(folder) for name in MODELS}
     return {name: result for name, result in found.items() if result is not None}
-
-
-def load_result(plan: Plan, folder: Path, name: str) -> dict[str, Any] | None:
-    """None where it is not there, damaged, or of other settings."""
-    try:
-        value: dict[str, Any] = json.loads((folder / f"{_file(name)}.results.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if value.get("digest") == _digest(plan, name) else None
 
 
 def load_autoencoder(folder: Path, name: str) -> TrainedAutoencoder:
@@ -159,33 +142,20 @@ def _file(name: str) -> str:
     return name.lower().replace(" ", "_")
 
 
-def _digest(plan: Plan, name: str) -> str:
-    """Of all that decides the figures; what the source reports does not, nor do other sizes' epochs."""
-    return digest_of([plan.recipe(MODELS[name]).model_dump(mode="json"), plan.images, _SEED, 1])
+def _study_fit(plan: Plan, name: str) -> StudyFit:
+    """What the source reports decides no figure, nor do other sizes' epochs."""
+    recipe = plan.recipe(MODELS[name])
+    return StudyFit(
+        name=_file(name),
+        title=name,
+        recipe=recipe,
+        data_set="pedestrians",
+        seed=_SEED,
+        digest=digest_of([recipe.model_dump(mode="json"), plan.images, _SEED, 1]),
+    )
 
 
-def _fit_one(plan: Plan, splits: Splits, folder: Path, reporter: Reporter, name: str) -> None:
-    recipe, digest = plan.recipe(MODELS[name]), _digest(plan, name)
-    table = recipe.table(DATA_SETS["pedestrians"])
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = checkpoint_file(folder, _file(name), digest)
-    reporter.start(name, recipe.epochs * (len(splits.train) // recipe.batch_size))
-    with deterministic(_SEED, threads=1):
-        network = Vae(build_encoder(table.trunk, table.features, table.latents), build(table.decoder))
-        began = time.process_time()
-        objective = space_objective(recipe, len(splits.train))
-        result = fit(network, objective, splits.train, splits.validation, recipe, reporter, checkpoint)
-        seconds = time.process_time() - began
-    folded, folded_table = fold_autoencoder(network, table)
-    record = NetworkRecord(digest=digest, table=table_json(folded_table), figures={}, validation=result.validation)
-    save_network(folder, _file(name), folded, record)
-    measured = _measured(TrainedAutoencoder(folded), splits, recipe)
-    _keep(folder, name, {"digest": digest, **_described(plan, name, splits, result, seconds), **measured})
-    checkpoint.remove()
-    reporter.note("finished")
-
-
-def _described(plan: Plan, name: str, splits: Splits, result: FitResult, seconds: float) -> dict[str, Any]:
+def _described(name: str, splits: Splits, result: FitResult, seconds: float) -> dict[str, Any]:
     model, epochs = MODELS[name], len(result.validation)
     return {
         "beta": model.beta,
@@ -222,9 +192,3 @@ def _measured(autoencoder: TrainedAutoencoder, splits: Splits, recipe: SpaceReci
         "kl": divergence,
         "loss": entropy + recipe.beta * abs(divergence - (recipe.capacity or 0.0)),
     }
-
-
-def _keep(folder: Path, name: str, result: dict[str, Any]) -> None:
-    partial = folder / f"{_file(name)}.results.partial"
-    partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / f"{_file(name)}.results.json")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,28 +10,17 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from explaind.backends.torch_networks import build, build_encoder
-from explaind.errors import ConfigurationError
-from explaind.training.checkpoints import checkpoint_file
-from explaind.training.data_sets import DATA_SETS
 from explaind.training.datasets import ImageSet
 from explaind.training.datasets.sprites import load_sprites
 from explaind.training.evaluation.disentanglement.information import Factors
 from explaind.training.evaluation.disentanglement.scores import scores
-from explaind.training.fit import deterministic, fit, tensors
+from explaind.training.fit import FitResult, tensors
 from explaind.training.latent_penalties import latent_divergences
-from explaind.training.objectives import Vae, space_objective
 from explaind.training.progress import Reporter
 from explaind.training.recipe import SpaceRecipe, digest_of
 from explaind.training.reconstruction_terms import bernoulli_loss
-from explaind.training.trained import (
-    NetworkRecord,
-    SpaceNetworks,
-    fold_autoencoder,
-    load_space,
-    save_network,
-    table_json,
-)
+from explaind.training.studies.kept_fits import StudyFit, fit_missing
+from explaind.training.trained import SpaceNetworks, load_space
 
 ObjectiveName = Literal["beta", "beta_tc"]
 OBJECTIVES: tuple[ObjectiveName, ...] = ("beta", "beta_tc")
@@ -106,32 +93,19 @@ def fit_all(
 
     after_each: called when one more network is finished. Raises ConfigurationError where nothing can be written.
     """
-    for beta, seed, objective in plan.runs():
-        name, digest = run_name(beta, seed, objective), _digest(plan, beta, seed, objective)
-        if load_result(folder, name, digest) is not None:
-            continue
-        try:
-            _fit_one(plan, images, folder, reporter, (beta, seed, objective), digest)
-        except OSError as error:
-            raise ConfigurationError(
-                f"The run folder {folder} cannot be written ({error.strerror}); free or change it."
-            ) from error
-        after_each()
+
+    def measure(each: StudyFit, networks: SpaceNetworks, result: FitResult, seconds: float) -> dict[str, Any]:
+        chosen = {"objective": each.recipe.objective, "beta": each.recipe.beta, "seed": each.seed}
+        return {**chosen, "cpu_seconds": seconds, **_measured(networks, images)}
+
+    fits = [_study_fit(plan, *run) for run in plan.runs()]
+    fit_missing(fits, images.train, images.validation, folder, reporter, measure, after_each)
 
 
 def load_results(plan: Plan, folder: Path) -> list[dict[str, Any]]:
     """Of the networks of this plan that are finished, in its order."""
-    found = (load_result(folder, run_name(*run), _digest(plan, *run)) for run in plan.runs())
+    found = (_study_fit(plan, *run).result(folder) for run in plan.runs())
     return [result for result in found if result is not None]
-
-
-def load_result(folder: Path, name: str, digest: str) -> dict[str, Any] | None:
-    """None where it is not there, damaged, or of other settings."""
-    try:
-        value: dict[str, Any] = json.loads((folder / f"{name}.scores.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return value if value.get("digest") == digest else None
 
 
 def load_networks(folder: Path, beta: float, seed: int, objective: ObjectiveName) -> SpaceNetworks:
@@ -139,47 +113,19 @@ def load_networks(folder: Path, beta: float, seed: int, objective: ObjectiveName
     return load_space(folder, run_name(beta, seed, objective))
 
 
-def _digest(plan: Plan, beta: float, seed: int, objective: ObjectiveName) -> str:
-    """Of all that decides the scores; other seeds and weights of the plan do not."""
+def _study_fit(plan: Plan, beta: float, seed: int, objective: ObjectiveName) -> StudyFit:
+    """Other seeds and weights of the plan decide nothing of it. The seed is that of the fit alone, so both objectives
+    begin with the same weights and batches."""
     settings = {key: value for key, value in asdict(plan).items() if key not in ("betas", "seeds")}
-    return digest_of([settings, beta, seed, objective, 1])
-
-
-def _fit_one(
-    plan: Plan,
-    images: StudyImages,
-    folder: Path,
-    reporter: Reporter,
-    run: tuple[float, int, ObjectiveName],
-    digest: str,
-) -> None:
-    beta, seed, objective = run
-    recipe, name = plan.recipe(beta, objective), run_name(*run)
-    table = recipe.table(DATA_SETS["dsprites"])
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoint = checkpoint_file(folder, name, digest)
-    reporter.start(name, plan.steps)
-    with deterministic(seed, threads=1):  # the seed alone: both objectives begin with the same weights and batches
-        network = Vae(build_encoder(table.trunk, table.features, table.latents), build(table.decoder))
-        began = time.process_time()
-        result = fit(
-            network,
-            space_objective(recipe, len(images.train)),
-            images.train,
-            images.validation,
-            recipe,
-            reporter,
-            checkpoint,
-        )
-        seconds = time.process_time() - began
-    folded, folded_table = fold_autoencoder(network, table)
-    shown = {"epochs": float(len(result.validation)), "cpu_seconds": seconds}
-    record = NetworkRecord(digest=digest, table=table_json(folded_table), figures=shown, validation=result.validation)
-    save_network(folder, name, folded, record)
-    _keep(folder, name, {"digest": digest, "objective": objective, "beta": beta, "seed": seed, "cpu_seconds": seconds}
-          | _measured(folded, images))  # fmt: skip
-    checkpoint.remove()
-    reporter.note("finished")
+    name = run_name(beta, seed, objective)
+    return StudyFit(
+        name=name,
+        title=name,
+        recipe=plan.recipe(beta, objective),
+        data_set="dsprites",
+        seed=seed,
+        digest=digest_of([settings, beta, seed, objective, 1]),
+    )
 
 
 @torch.no_grad()
@@ -197,9 +143,3 @@ def _measured(networks: SpaceNetworks, images: StudyImages) -> dict[str, Any]:
         "latent_kl": divergences.tolist(),
         "used_latents": int((divergences > USED).sum()),
     }
-
-
-def _keep(folder: Path, name: str, result: dict[str, Any]) -> None:
-    partial = folder / f"{name}.scores.partial"
-    partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / f"{name}.scores.json")

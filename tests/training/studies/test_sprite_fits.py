@@ -83,9 +83,9 @@ def test_a_damaged_result_is_measured_again_to_the_same_figures(
     images: StudyImages, runs: Path, tmp_path: Path
 ) -> None:
     name = run_name(4.0, 1, "beta")
-    (tmp_path / f"{name}.scores.json").write_text('{"digest": ')
+    (tmp_path / f"{name}.results.json").write_text('{"digest": ')
     fit_all(PLAN, images, tmp_path, LogReporter(io.StringIO()))
-    first, again = (json.loads((folder / f"{name}.scores.json").read_text()) for folder in (runs, tmp_path))
+    first, again = (json.loads((folder / f"{name}.results.json").read_text()) for folder in (runs, tmp_path))
     assert {**first, "cpu_seconds": 0} == {**again, "cpu_seconds": 0}
 
 
