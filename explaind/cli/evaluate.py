@@ -19,7 +19,9 @@ def evaluate(
         None, show_default="training_runs", help="Where training kept the judge."
     ),
     results: Path | None = typer.Option(
-        None, show_default="docs/results", help="Where the report goes, in a folder of the bundle's name."
+        None,
+        show_default="docs/results; with --quick, quick-results in the training runs",
+        help="Where the report goes, in a folder of the bundle's name.",
     ),
     section: list[str] = typer.Option(
         [], help="Measure this section only; the others keep what an earlier run found. May be repeated."
@@ -27,7 +29,11 @@ def evaluate(
     table: bool = typer.Option(
         False, "--table", help="Measure nothing; write the table of the sources' figures and ours from all reports."
     ),
-    quick: bool = typer.Option(False, "--quick", help="A few images a section: minutes less, and less certain."),
+    quick: bool = typer.Option(
+        False,
+        "--quick",
+        help="A few images a section: minutes less, and less certain; the full report stays as it is.",
+    ),
 ) -> None:
     """Measure a bundle on its test set, write its report, and fail where a bar is missed or a section fails."""
     settings = settings_from(data=data, training_runs=training_runs)
@@ -38,11 +44,13 @@ def evaluate(
         raise typer.BadParameter("name a bundle's folder, or give --table.", param_hint="BUNDLE")
     with extra("all"):
         from explaind.training.evaluation import evaluate as evaluation
+    quick_results = settings.training_runs / "quick-results"
     result = evaluation.evaluate(
         bundle,
         data=settings.data,
         runs=settings.training_runs,
-        results=results or evaluation.RESULTS,
+        results=results or (quick_results if quick else evaluation.RESULTS),
+        record=quick_results / bundle.resolve().name if quick else None,
         extent=evaluation.QUICK if quick else None,
         only=section,
         report=lambda line: typer.echo(line, err=True),

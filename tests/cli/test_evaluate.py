@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import ROOT, STORE, Run
-from tests.training.evaluation.conftest import copy_bundle
+from tests.training.evaluation.conftest import copy_bundle, sign_recipe
 
 
 @pytest.fixture
@@ -28,10 +28,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_section_is_measured_and_reported(run: Run, bundle: Path, data: Path, tmp_path: Path) -> None:
-    results = tmp_path / "results"
-    result = run("evaluate", bundle, "--data", data, "--results", results, "--section", "classification", "--quick")
+    results, runs = tmp_path / "results", tmp_path / "runs"
+    result = run(
+        "evaluate", bundle, "--data", data, "--results", results, "--training-runs", runs,
+        "--section", "classification", "--quick",
+    )  # fmt: skip
     assert "[1/1] classification: done in" in result.stderr and "classifier test accuracy" in result.stdout
-    evaluation = json.loads((bundle / "evaluation.json").read_text(encoding="utf-8"))
+    assert not (bundle / "evaluation.json").exists()
+    evaluation = json.loads((runs / "quick-results/mnist/evaluation.json").read_text(encoding="utf-8"))
     assert evaluation["classification"]["test_images"] == 120
     assert result.exit_code == (0 if all(bar["passed"] for bar in evaluation["bars"]) else 1)
     assert "## The classifier and the reconstructions" in (results / "mnist/README.md").read_text(encoding="utf-8")
@@ -44,6 +48,7 @@ def test_a_section_that_fails_ends_the_command_with_1(run: Run, bundle: Path, da
     judge = re.search(r"^\[classifier\].*?(?=^\[)", text, re.MULTILINE | re.DOTALL)
     assert judge is not None
     recipe.write_text(text + judge[0].replace("[classifier]", "[judge]"), encoding="utf-8")
+    sign_recipe(bundle)
     result = run(
         "evaluate", bundle, "--data", data, "--results", tmp_path / "results", "--training-runs", tmp_path / "none",
         "--section", "classification", "--section", "latents", "--quick",
@@ -51,6 +56,15 @@ def test_a_section_that_fails_ends_the_command_with_1(run: Run, bundle: Path, da
     assert result.exit_code == 1
     assert "section classification failed" in result.stderr and "[2/2] latents: done" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_bundle_of_another_recipe_is_not_evaluated(run: Run, bundle: Path, data: Path, tmp_path: Path) -> None:
+    """Its divisions may be others, so images that it was fitted on would be evaluated."""
+    recipe = bundle / "recipe.toml"
+    recipe.write_text(recipe.read_text(encoding="utf-8").replace("split_seed = 1", "split_seed = 2"), encoding="utf-8")
+    result = run("evaluate", bundle, "--data", data, "--results", tmp_path)
+    assert result.exit_code == 1 and "was built from another recipe" in result.stderr
+    assert f"explaind train {bundle}" in result.stderr.replace("\n", "")
 
 
 def test_an_unknown_section_names_those_there_are(run: Run, bundle: Path, data: Path, tmp_path: Path) -> None:

@@ -152,4 +152,4 @@ def _excuse(subject: Subject) -> str | None:
     return f"The bundle has no {missing} space, so not all three explanations." if missing else None
 
 
-SECTION = Section("backends", "Do the backends agree?", _run, _excuse)
+SECTION = Section("backends", "Do the backends agree?", _run, _excuse, morphs=True)

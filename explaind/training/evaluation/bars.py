@@ -93,7 +93,9 @@ BARS: Mapping[str, tuple[Bar, ...]] = {
         *_MNIST,
         *_morphs(0.01, 0.9),
         *_CALIBRATED,
+        # The best is chosen among 45 by the images that it is measured on: the median must reach the bar too.
         Bar("forest fidelity, best question with a majority ≤ 0.6", "rankings.binary.best_fidelity", "≥", 0.984),
+        Bar("forest fidelity, median question", "rankings.binary.median_fidelity", "≥", 0.984),
     ),
     "letters": _morphs(0.01, 0.9),
     "fashion": (*_morphs(0.05, 0.75), *_CALIBRATED),

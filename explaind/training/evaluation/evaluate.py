@@ -11,6 +11,7 @@ from explaind.bundles import manifest as manifests
 from explaind.errors import ConfigurationError, ExplaindError
 from explaind.training.evaluation.extent import QUICK, Extent
 from explaind.training.evaluation.lookup import FILE_NAME, RESULTS
+from explaind.training.evaluation.morphing.morphs import WALK
 from explaind.training.evaluation.page import Page
 from explaind.training.evaluation.report import Report
 from explaind.training.evaluation.section import Section
@@ -23,21 +24,23 @@ __all__ = ["FILE_NAME", "QUICK", "RESULTS", "Extent", "evaluate"]
 def evaluate(
     bundle: Path,
     *,
-    data: Path = Path("../shared/data"),
+    data: Path = Path("data"),
     runs: Path = Path("training_runs"),
     results: Path = RESULTS,
     extent: Extent | None = None,
     only: Sequence[str] = (),
+    record: Path | None = None,
     sections: Sequence[Section] = SECTIONS,
     report: Callable[[str], None] = lambda line: None,
 ) -> Mapping[str, Any]:
-    """bundle: the folder with recipe.toml. Writes evaluation.json beside it and `results`/NAME/README.md with its
-    figures, and returns what evaluation.json holds. A section that fails with a typed error says so in both, and the
+    """bundle: the folder with recipe.toml. Writes evaluation.json and `results`/NAME/README.md with its figures, and
+    returns what evaluation.json holds. A section that fails with a typed error says so in both, and the
     others go on.
 
     runs: where the judge's network is. only: keys of the sections to measure; the others keep what an earlier run
-    found. report: called with a line before and after each section. Raises BundleInvalid, RecipeInvalid,
-    DataSetInvalid, ConfigurationError for an unknown section or where nothing can be written.
+    found. record: the folder of evaluation.json; None: the bundle's. report: called with a line before and after each
+    section. Raises BundleInvalid, RecipeInvalid, DataSetInvalid, ConfigurationError for an unknown section or where
+    nothing can be written.
     """
     chosen = _chosen(sections, only)
     subject = open_subject(bundle, data, runs)
@@ -47,7 +50,7 @@ def evaluate(
         "version": subject.manifest.version,
         "bundle_digest": manifests.digest(subject.folder),
     }
-    kept = Report(bundle, results / name, heading, sections)
+    kept = Report(record or bundle, results / name, heading, sections)
     kept.begin(keep=bool(only))
     for place, section in enumerate(chosen, start=1):
         report(f"[{place}/{len(chosen)}] {section.key} …")
@@ -81,5 +84,6 @@ def _measure(section: Section, subject: Subject, extent: Extent, kept: Report) -
         page.text(f"**Failed:** {sentence}")
         kept.put(section.key, {"failed": sentence}, page.markdown())
         return f"failed ({error})"
-    kept.put(section.key, figures, page.markdown())
+    walk = {"walk": WALK} if section.morphs else {}
+    kept.put(section.key, {**figures, **walk}, page.markdown())
     return "done"

@@ -25,11 +25,12 @@ _MARKER = re.compile(r"^<!-- section: (\S+) -->$", re.MULTILINE)
 
 
 class Report:
-    """heading: bundle, version and bundle_digest. sections: all there are, in the page's order."""
+    """record: the folder of evaluation.json. folder: of the page and its figures. heading: bundle, version and
+    bundle_digest. sections: all there are, in the page's order."""
 
-    def __init__(self, bundle: Path, folder: Path, heading: Mapping[str, str], sections: Sequence[Section]) -> None:
+    def __init__(self, record: Path, folder: Path, heading: Mapping[str, str], sections: Sequence[Section]) -> None:
         self.folder = folder
-        self._file, self._page = bundle / FILE_NAME, folder / "README.md"
+        self._file, self._page = record / FILE_NAME, folder / "README.md"
         self._heading, self._sections = dict(heading), sections
 
     def begin(self, *, keep: bool) -> None:

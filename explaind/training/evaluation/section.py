@@ -27,10 +27,12 @@ class Section:
 
     run: measures, writes text, tables and figures on the page under the heading that is already there, and returns
     the figures as JSON (numbers, strings, lists, mappings). excuse: why the section is not for this bundle, as a
-    sentence for the report; None where it is.
+    sentence for the report; None where it is. morphs: whether FAST morphs are behind the figures, so that another walk
+    would give others.
     """
 
     key: str
     title: str
     run: Callable[[Subject, Extent, Page], Mapping[str, object]]
     excuse: Callable[[Subject], str | None] = always
+    morphs: bool = False

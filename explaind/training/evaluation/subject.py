@@ -110,11 +110,17 @@ class Subject:
 
 
 def open_subject(bundle: Path, data: Path, runs: Path = Path("training_runs")) -> Subject:
-    """bundle: the folder of a recipe. Raises BundleInvalid, RecipeInvalid, DataSetInvalid."""
+    """bundle: the folder of a recipe. Raises RecipeInvalid, DataSetInvalid; BundleInvalid where the bundle is damaged
+    or was built from another recipe, whose divisions of the images would not be this one's."""
     recipe = load_recipe(bundle)
     folder = bundle / recipe.version
     manifest = manifests.read(folder)
     manifests.verify(folder, manifest)
+    if manifest.recipe_digest != recipe.digest():
+        raise BundleInvalid(
+            f"{folder} was built from another recipe than {bundle} has now, so images to evaluate on may be among "
+            f"those it was fitted on: build it again with `explaind train {bundle}`."
+        )
     return Subject(
         folder=folder,
         recipe=recipe,

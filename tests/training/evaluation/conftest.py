@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from explaind.bundles import manifest as manifests
 from explaind.training.evaluation.extent import Extent
 from explaind.training.evaluation.subject import Subject, open_subject
+from explaind.training.recipe import load_recipe
 from tests.conftest import ROOT, RealImages
 
 SMALL = Extent(images=12, paths=6, splits=4, reference_morphs=1, reference_masks=1, backend_images=1, torchserve=False)
@@ -51,4 +53,11 @@ def copy_bundle(store: Path, folder: Path) -> Path:
     text = re.sub(r"^\[judge\].*?(?=^\[)", "", text, flags=re.MULTILINE | re.DOTALL)
     text = text.replace('outliers = ["letters"]', "outliers = []")
     (folder / "mnist/recipe.toml").write_text(text, encoding="utf-8")
+    sign_recipe(folder / "mnist")
     return folder / "mnist"
+
+
+def sign_recipe(bundle: Path) -> None:
+    """As if the bundle had been built from the recipe that lies beside it."""
+    described = manifests.read(bundle / "1")
+    manifests.save(bundle / "1", described.model_copy(update={"recipe_digest": load_recipe(bundle).digest()}))

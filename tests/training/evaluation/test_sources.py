@@ -91,18 +91,18 @@ def test_bundles_measured_with_an_earlier_walk_are_named(measured: Measured) -> 
         measured.file("mnist").write_text(json.dumps({"morphing": {"fast": {"steps": 5}, **more}}), encoding="utf-8")
         return table_text(measured)
 
-    assert "of mnist were measured with an earlier walk" in walked()
-    assert "of mnist were measured with an earlier walk" in walked(walk={**WALK, "step": 0.25})
+    assert "mnist: morphing." in walked() and "Measured with an earlier walk" in walked()
+    assert "mnist: morphing." in walked(walk={**WALK, "step": 0.25})
     assert "earlier walk" not in walked(walk=WALK)
 
 
 @pytest.mark.parametrize(("walk", "named"), [({}, True), ({"walk": WALK}, False)])
-def test_path_masks_between_ends_of_an_earlier_walk_are_named_too(
+def test_other_sections_with_ends_of_an_earlier_walk_are_named_too(
     measured: Measured, walk: dict[str, object], named: bool
 ) -> None:
-    figures = {"morphing": {"fast": {}, "walk": WALK}, "path_mask": {"outcomes": {"converged": 5}, **walk}}
+    figures = {"morphing": {"fast": {}, "walk": WALK}, "path_mask": {"outcomes": {"converged": 5}, **walk}, "truth": {"excuse": "none"}}
     measured.file("mnist").write_text(json.dumps(figures), encoding="utf-8")
-    assert ("of mnist were measured with an earlier walk" in table_text(measured)) is named
+    assert ("mnist: path_mask." in table_text(measured)) is named
 
 
 def test_it_is_written_whole(measured: Measured, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ def measured(subject: Subject, inside: Scored, outliers: tuple[Outliers, ...]) -
     }
     for detector, verdicts in inside.verdicts.items():
         result[detector.value] = {
-            **_false_alarms(verdicts.anomalous, groups),
+            **_false_alarms(verdicts.anomalous, groups, level_of(reference), calibration),
             "kinds": {o.kind.name: separation(verdicts, o.scored.verdicts[detector]) for o in outliers},
         }
     if Detector.LOGISTIC_REGRESSION in inside.verdicts:
@@ -48,9 +49,18 @@ def measured(subject: Subject, inside: Scored, outliers: tuple[Outliers, ...]) -
     return result
 
 
-def _false_alarms(anomalous: BoolArray, groups: LabelArray | None) -> dict[str, object]:
-    """The rate with its 95 % interval: the exact one where every image stands for itself, else over the groups."""
-    alarms = share(anomalous) if groups is None else share_of_groups(anomalous, groups[: len(anomalous)])
+def _false_alarms(anomalous: BoolArray, groups: LabelArray | None, level: float, calibration: int) -> dict[str, object]:
+    """The rate with its 95 % interval: the exact one where every image stands for itself, else over the groups.
+
+    Widened by what the calibration images add, which are a sample too; in groups they add about as much as the
+    evaluation images do.
+    """
+    if groups is None:
+        alarms = share(anomalous)
+        alarms = alarms.widened(1.96 * math.sqrt(level * (1 - level) / calibration))
+    else:
+        alarms = share_of_groups(anomalous, groups[: len(anomalous)])
+        alarms = alarms.widened(max(alarms.rate - alarms.low, alarms.high - alarms.rate))
     return {"false_alarm_rate": alarms.rate, "false_alarm_interval": [alarms.low, alarms.high]}
 
 

@@ -85,11 +85,10 @@ def _certainty(result: Mapping[str, Any]) -> str:
     if result["inside_groups"] is not None:
         return (
             f"The images are of {result['inside_groups']} groups (font families, stretches of video), whose members "
-            "resemble each other: the interval comes of drawing whole groups again. The calibration images are of "
-            "other groups, which adds about as much uncertainty."
+            "resemble each other: the interval comes of drawing whole groups again, and is widened by as much for the "
+            "calibration images, which are of other groups."
         )
-    spread = 1.96 * (result["level"] * (1 - result["level"]) / result["calibration_images"]) ** 0.5
-    return f"The calibration images are a sample too, so that the rate may be off by about {spread:.3f} more."
+    return "The interval counts that the calibration images are a sample too."
 
 
 def _separation_table(page: Page, result: Mapping[str, Any], detectors: list[Detector], titles: dict[str, str]) -> None:

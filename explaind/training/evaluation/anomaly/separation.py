@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -21,6 +22,13 @@ class Interval:
     rate: float
     low: float
     high: float
+
+    def widened(self, spread: float) -> Interval:
+        """Where half as wide an interval as `spread` comes to it from elsewhere, independently."""
+        return Interval(
+            self.rate, self.rate - math.hypot(self.rate - self.low, spread),
+            self.rate + math.hypot(self.high - self.rate, spread),
+        )  # fmt: skip
 
 
 def separation(inside: Verdicts, outside: Verdicts) -> dict[str, float]:

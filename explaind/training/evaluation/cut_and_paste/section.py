@@ -121,4 +121,4 @@ def _some(answers: Answers, places: Sequence[int]) -> Answers:
     )
 
 
-SECTION = Section("cut_and_paste", "Swapped regions", _run, without_path_masks)
+SECTION = Section("cut_and_paste", "Swapped regions", _run, without_path_masks, morphs=True)

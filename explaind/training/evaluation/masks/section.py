@@ -17,7 +17,6 @@ from explaind.training.evaluation.masks.certificates import (
     misclassified,
 )
 from explaind.training.evaluation.masks.masks_figures import Shown
-from explaind.training.evaluation.morphing.morphs import WALK
 from explaind.training.evaluation.page import Page
 from explaind.training.evaluation.section import Section, without_path_masks
 from explaind.training.evaluation.subject import Subject
@@ -35,7 +34,6 @@ def _run(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
     asked = wrong[: min(_MOST_WRONG, extent.images)]
     answers = [mask_of(subject, index, int(labels[index])) for index in asked]
     figures: dict[str, object] = {
-        "walk": WALK,
         **certificates(masks),
         "against_reference": against_reference(subject, min(extent.reference_masks, count)),
         "misclassified": {**misclassified(answers), "of": len(wrong)},
@@ -145,4 +143,4 @@ def _shown(subject: Subject, index: int, result: PathMask, note: str) -> Shown:
     )
 
 
-SECTION = Section("path_mask", "Path masks", _run, without_path_masks)
+SECTION = Section("path_mask", "Path masks", _run, without_path_masks, morphs=True)

@@ -16,7 +16,6 @@ from explaind.training.evaluation.morphing import morphing_figures
 from explaind.training.evaluation.morphing.morphing_figures import Ending, Example
 from explaind.training.evaluation.morphing.morphs import (
     NATURAL,
-    WALK,
     Morphs,
     Summary,
     between,
@@ -51,7 +50,6 @@ def _run(subject: Subject, extent: Extent, page: Page) -> Mapping[str, object]:
         **figures,
         "fast_on_the_same_images": None if alike is None else asdict(alike),
         "against_reference": distance_ratio(fast, slow),
-        "walk": WALK,
     }
 
 
@@ -186,4 +184,4 @@ def _ending(names: Sequence[str], outcome: Morphs, index: int) -> Ending:
     )
 
 
-SECTION = Section("morphing", "Semantic morphing", _run, without_path_masks)
+SECTION = Section("morphing", "Semantic morphing", _run, without_path_masks, morphs=True)

@@ -150,4 +150,4 @@ def _norms(groups: Mapping[str, Sequence[Pair]], page: Page) -> dict[str, object
     }
 
 
-SECTION = Section("paths", "Paths between classes", _run, without_path_masks)
+SECTION = Section("paths", "Paths between classes", _run, without_path_masks, morphs=True)

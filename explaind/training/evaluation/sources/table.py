@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 from explaind.errors import ConfigurationError
 from explaind.training.evaluation.lookup import FILE_NAME
 from explaind.training.evaluation.morphing.morphs import WALK
 from explaind.training.evaluation.page import row_of
+from explaind.training.evaluation.sections import SECTIONS
 from explaind.training.evaluation.sources.an_rows import AN_ROWS
 from explaind.training.evaluation.sources.lr_rows import LR_ROWS
 from explaind.training.evaluation.sources.pm_rows import PM_ROWS
@@ -56,23 +59,26 @@ def _reports(measured: Measured) -> str:
 
 
 def _older(measured: Measured) -> list[str]:
-    """Which bundles' morphs, or path masks between them, were measured with another walk than the one there is."""
+    """Which bundles' sections were measured with another walk than the one there is."""
     names = sorted(path.parent.name for path in measured.store.glob(f"*/{FILE_NAME}"))
-    sections = {"morphing": "morphing.fast", "path_mask": "path_mask.outcomes"}
-    older = [
-        name
-        for name in names
-        if any(
-            measured.value(f"{name}:{figures}") is not None and measured.value(f"{name}:{section}.walk") != WALK
-            for section, figures in sections.items()
-        )
-    ]
+    older = {name: keys for name in names if (keys := _walked_otherwise(measured, name))}
     if not older:
         return []
+    said = "; ".join(f"{name}: {', '.join(keys)}" for name, keys in older.items())
     return [
-        f"The morphs, or the path masks, of {', '.join(older)} were measured with an earlier walk than the one that is "
-        f"served now (steps of {WALK['step']:g}, {WALK['neighbours']} neighbours, {WALK['round_trips']} round trips)."
+        "Measured with an earlier walk of the morphs than the one that is served now "
+        f"(steps of {WALK['step']:g}, {WALK['neighbours']} neighbours, {WALK['round_trips']} round trips): {said}."
     ]
+
+
+def _walked_otherwise(measured: Measured, name: str) -> list[str]:
+    """Keys of the sections that have figures with morphs behind them, and another walk, or none, beside them."""
+    figures = {section.key: measured.value(f"{name}:{section.key}") for section in SECTIONS if section.morphs}
+    return [key for key, found in figures.items() if _is_measured(found) and found.get("walk") != WALK]
+
+
+def _is_measured(figures: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(figures, Mapping) and not figures.keys() & {"excuse", "failed"}
 
 
 def write_table(store: Path, results: Path) -> Path:

@@ -32,7 +32,7 @@ WITHOUT_LABELS: Mapping[str, Mapping[RankingMethod, float]] = {
     },
 }  # fmt: skip
 """By cause: right first in the same scenes, in the last build whose ranking space was not supervised, from the same
-recipe less the keys of the labels."""
+recipe less the keys of the labels. Written down here, since only the present build has a report."""
 SOURCES_METHODS = (RankingMethod.GENERATED_IMAGES, RankingMethod.ORIGINAL_IMAGES, RankingMethod.RANDOM_FOREST)
 
 

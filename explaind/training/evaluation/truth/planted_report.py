@@ -61,7 +61,7 @@ def _scenes(subject: Subject, count: int, part: int) -> Scenes:
 def without_labels(cause: str) -> str:
     """What the rankings did before the space was trained with labels; empty where it never was otherwise."""
     before = ", ".join(f"{_name(method)} {share:.3f}" for method, share in WITHOUT_LABELS.get(cause, {}).items())
-    return f" Trained without labels, it had the right factor first in: {before}." if before else ""
+    return f" An earlier build, trained without labels, had the right factor first in: {before}." if before else ""
 
 
 def _name(method: RankingMethod) -> str:

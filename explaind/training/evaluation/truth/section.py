@@ -34,4 +34,4 @@ def _excuse(subject: Subject) -> str | None:
     return None
 
 
-SECTION = Section("truth", "Is the explanation true?", _run, _excuse)
+SECTION = Section("truth", "Is the explanation true?", _run, _excuse, morphs=True)
