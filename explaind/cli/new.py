@@ -38,7 +38,9 @@ def new(
     epochs: int | None = typer.Option(None, min=1, show_default="6,000 updates", help="Of each VAE."),
     skip_unreadable: bool = typer.Option(False, "--skip-unreadable", help="Leave out files that cannot be read."),
     quick: bool = typer.Option(False, "--quick", help="2,000 images and a few epochs: does it work at all?"),
-    replace: bool = typer.Option(False, "--replace", help="Take the place of a model of that name."),
+    replace: bool = typer.Option(
+        False, "--replace", help="Take the place of a model of that name; its labels and its other versions stay."
+    ),
     seed: int = typer.Option(0, min=0, help="Of everything that is drawn at random."),
     report: Path | None = typer.Option(
         None, show_default="TRAINING_RUNS/NAME/quality", help="Folder for the quality report with its figures."

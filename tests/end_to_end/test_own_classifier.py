@@ -24,6 +24,7 @@ from explaind.bundles import reference
 from explaind.cli.main import app
 from explaind.errors import BundleInvalid
 from explaind.settings import Settings
+from explaind.training.foreign.create import _move
 from explaind.v1 import explanation_pb2 as pb
 from explaind_client import Client
 from explaind_client.errors import ExplanationUnsupported
@@ -126,6 +127,23 @@ def test_the_bundle_is_for_the_onnx_backend_alone(built: Result, folder: Path) -
 def test_a_name_that_is_taken_is_not_overwritten(built: Result, folder: Path, digits: Path) -> None:
     again = _new(folder, "digits", JUDGE, digits)
     assert again.exit_code == 1 and "already; choose another name, or --replace it" in again.stderr
+
+
+def test_what_somebody_wrote_or_built_beside_it_stays_when_it_is_replaced(tmp_path: Path) -> None:
+    stage, home = tmp_path / "stage", tmp_path / "digits"
+    for folder, files in (
+        (stage, ("1/manifest.json", "recipe.toml", "quality.json")),
+        (home, ("1/manifest.json", "2/manifest.json", "labels.toml", "recipe.toml", "evaluation.json")),
+    ):
+        for name in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(folder.name, encoding="utf-8")
+    assert _move(stage, home, "1") == home / "1"
+    found = {str(path.relative_to(home)): path.read_text(encoding="utf-8") for path in home.rglob("*.*")}
+    assert found == {
+        "1/manifest.json": "stage", "2/manifest.json": "digits", "labels.toml": "digits", "recipe.toml": "stage",
+        "quality.json": "stage",
+    }  # fmt: skip
 
 
 def test_a_server_explains_with_it_and_refuses_path_masks_by_name(address: str, digits: Path, folder: Path) -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from explaind.bundles import manifest as manifests
+from explaind.bundles.labels import FILE_NAME as LABELS
 from explaind.bundles.manifest import file_digest
 from explaind.errors import ConfigurationError
 from explaind.explanations.models import FloatArray
@@ -38,12 +40,12 @@ from explaind.training.foreign.recipe_text import recipe_text
 from explaind.training.foreign.verdicts import Assessment, as_json
 from explaind.training.gradient_graphs import probability_gradient, trace
 from explaind.training.layer_tables import ImageShape
+from explaind.training.recipe import FILE_NAME as RECIPE
 from explaind.training.recipe import digest_of, load_recipe
 
 STAGE = "new"
 REQUEST = "request.json"
 QUALITY = "quality.json"
-RECIPE = "recipe.toml"
 Say = Callable[[str], None]
 
 
@@ -168,13 +170,28 @@ def _has_gradients(program: Program, observed: Behaviour, classes: int, say: Say
 
 
 def _move(stage: Path, home: Path, version: str) -> Path:
-    """All that belongs to the model, at once."""
+    """All that belongs to the model, at once. Of a model that is replaced, its other versions and the labels that
+    somebody wrote stay."""
     with replacing(home) as partial:
+        for path in _kept(stage, home):
+            _copy(path, partial / path.name)
         for path in sorted(stage.iterdir()):
             if path.name == REQUEST:
                 continue
-            if path.is_dir():
-                shutil.copytree(path, partial / path.name)
-            else:
-                shutil.copyfile(path, partial / path.name)
+            _copy(path, partial / path.name)
     return home / version
+
+
+def _kept(stage: Path, home: Path) -> list[Path]:
+    if not home.exists():
+        return []
+    versions = [path for path in sorted(home.iterdir()) if (path / manifests.FILE_NAME).is_file()]
+    labels = [path for path in (home / LABELS,) if path.is_file()]
+    return [path for path in (*versions, *labels) if not (stage / path.name).exists()]
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copyfile(source, target)
