@@ -100,7 +100,11 @@ def test_bundles_measured_with_an_earlier_walk_are_named(measured: Measured) -> 
 def test_other_sections_with_ends_of_an_earlier_walk_are_named_too(
     measured: Measured, walk: dict[str, object], named: bool
 ) -> None:
-    figures = {"morphing": {"fast": {}, "walk": WALK}, "path_mask": {"outcomes": {"converged": 5}, **walk}, "truth": {"excuse": "none"}}
+    figures = {
+        "morphing": {"fast": {}, "walk": WALK},
+        "path_mask": {"outcomes": {"converged": 5}, **walk},
+        "truth": {"excuse": "none"},
+    }
     measured.file("mnist").write_text(json.dumps(figures), encoding="utf-8")
     assert ("mnist: path_mask." in table_text(measured)) is named
 

@@ -72,7 +72,8 @@ def _labels(truth: str, cause: str) -> str:
         return ""
     shares = ", ".join(f"{_METHODS[method]} {share:.3f}" for method, share in WITHOUT_LABELS[cause].items())
     count = f"{{{truth}.supervised_images }}"
-    return f", in a space trained with the factors of {count} training images; in an earlier build, trained without labels: {shares}"
+    supervised = f"in a space trained with the factors of {count} training images"
+    return f", {supervised}; in an earlier build, trained without labels: {shares}"
 
 
 LR_ROWS: tuple[Row, ...] = (
