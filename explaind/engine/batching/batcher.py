@@ -62,17 +62,6 @@ class Batcher:
         graph.observe(1, len(arrays[0]))
         return outputs
 
-    def close(self, graphs: Iterable[Graph]) -> None:
-        """Refuses calls of these graphs from now on, and those that wait."""
-        with self._lock:
-            closed = self._waiting.of(graphs)
-            for graph in graphs:
-                graph.closed = True
-            for call in closed:
-                self._waiting.remove(call)
-                call.refusal = _closed()
-        _wake(closed)
-
     # ---- slots ------------------------------------------------------------------------------------------------
 
     def _leave(self, cost_class: CostClass) -> None:
@@ -140,6 +129,8 @@ class Batcher:
     def _compute(self, call: Call) -> Outputs:
         """In the slot that was handed to it, with its company; where that fails, each by itself."""
         batch = call.batch
+        if call.graph.closed:
+            raise _closed()
         if len(batch) > 1:
             try:
                 outputs = call.graph.together([each.arrays for each in batch])
@@ -193,12 +184,10 @@ class Batcher:
 
 
 def _sleep(call: Call) -> None:
-    """Until the call is settled. Raises what it is refused with, Cancelled, DeadlineTooShort."""
+    """Until the call is settled. Raises Cancelled, DeadlineTooShort."""
     with call.budget.waking(call.settled.set):
         call.settled.wait(min(call.budget.remaining(), threading.TIMEOUT_MAX))
     call.budget.raise_if_cancelled()
-    if call.refusal is not None:
-        raise call.refusal
     if call.outputs is None and not call.batch:
         raise DeadlineTooShort(
             "The deadline passed while the request waited to compute; allow more time or send less at once.",

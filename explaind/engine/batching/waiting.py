@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from explaind.engine.batching.call import Call
-from explaind.engine.batching.graph import Graph
 from explaind.requests import CostClass
 
 MOST_OVERTAKEN = 32
@@ -33,10 +30,6 @@ class Waiting:
         was_there = self._calls[call.cost_class].pop(call, None) is not None
         self.count -= was_there
         return was_there
-
-    def of(self, graphs: Iterable[Graph]) -> list[Call]:
-        asked = set(graphs)
-        return [call for calls in self._calls.values() for call in calls if call.graph in asked]
 
     def take(self, *, slow: bool = True) -> tuple[Call, ...]:
         """The next batch, out of the queue; () where nobody waits. The first of it is the one whose turn it is.

@@ -313,18 +313,19 @@ def test_one_that_left_a_batch_which_fails_is_not_computed_again(batcher: Batche
 # ---- closing --------------------------------------------------------------------------------------------------
 
 
-def test_closing_refuses_what_waits_and_what_comes_and_leaves_other_graphs_alone(
+def test_a_closed_graph_refuses_what_waits_and_what_comes_and_leaves_other_graphs_alone(
     batcher: Batcher, doubling: Doubling
 ) -> None:
     closing, other = doubling.graph(), doubling.graph()
     with occupied(batcher):
-        refused = _ask(batcher, closing, rows_of(1.0)).once_it_waits()
+        refused = _asked(batcher, closing, 1.0, 3.0)
         stays = _ask(batcher, other, rows_of(2.0)).once_it_waits()
-        batcher.close([closing])
-        assert isinstance(refused.error(), BackendUnavailable)
+        closing.closed = True
+    assert all(isinstance(caller.error(), BackendUnavailable) for caller in refused)
     assert _doubled(stays) == 4.0
     with pytest.raises(BackendUnavailable):
         batcher.run(closing, (rows_of(1.0),))
+    assert doubling.firsts == [2.0]
     assert_all_free(batcher, 1)
 
 
