@@ -100,7 +100,10 @@ class Settings(BaseSettings):
         3.0, ge=0, description="From NOT_SERVING to closing the port. Too short: balancers still send requests."
     )
     reload_seconds: float = Field(
-        5.0, ge=0, description="How often the model store is looked at for new versions; 0 never."
+        5.0,
+        ge=0,
+        description="How often the model store is looked at for new versions; 0: never, though a model that no backend "
+        "could serve is still tried again.",
     )
     log_json: bool = Field(False, description="JSON log lines instead of readable ones.")
     log_level: str = Field("info", description="debug, info, warning or error.")

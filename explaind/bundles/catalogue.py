@@ -21,6 +21,9 @@ from explaind.errors import BundleInvalid, ConfigurationError, ExplaindError, Mo
 
 log = structlog.get_logger(__name__)
 
+RETRY_SECONDS = 2.0
+"""Between two tries of what nobody could serve, where the store is not polled."""
+
 Key = tuple[str, str]
 """Name and version."""
 Signature = tuple[tuple[str, int, int, int], ...]
@@ -59,14 +62,22 @@ class Catalogue(Generic[S]):
         self._watcher: threading.Thread | None = None
 
     def get(self, name: str, version: str = "") -> S:
-        """version "": the highest. Raises ModelLoading before the first refresh is over, ModelNotFound."""
+        """version "": the highest. Raises ModelLoading before the first refresh is over, ModelNotFound, and for what is
+        in the store while nobody can serve it what it was refused with, BackendUnavailable."""
         served = self._served
         versions = _versions(served, name)
         if versions and version in ("", *versions):
             return served[name, version or versions[-1]]
         if not self._loaded:
             raise ModelLoading("The models are being loaded: try again in a second.", retry_after=1.0)
+        self._raise_if_unavailable(name, version)
         raise _not_found(name, version, versions, tuple(sorted({name for name, _ in served})))
+
+    def _raise_if_unavailable(self, name: str, version: str) -> None:
+        """Each time anew: an error that is raised again and again keeps every traceback."""
+        for (model, number), why in self.refusals().items():
+            if model == name and version in ("", number) and isinstance(why, Unavailable):
+                raise type(why)(why.message, retry_after=why.retry_after, metadata=why.metadata)
 
     def all(self) -> tuple[S, ...]:
         """Every served version: by name, versions rising."""
@@ -98,9 +109,18 @@ class Catalogue(Generic[S]):
         if changed:
             self._on_change()
 
+    def retry(self) -> None:
+        """Tries again what nobody could serve at the last look."""
+        with self._refreshing:
+            waiting = [key for key, why in self._refusals.items() if isinstance(why, Unavailable)]
+            taken = [self._take(key, _signature(self._store.joinpath(*key))) for key in waiting]
+        if any(taken):
+            self._on_change()
+
     def watch(self, seconds: float) -> None:
-        """Refreshes every so many seconds in a thread of its own; 0: never."""
-        if seconds > 0 and self._watcher is None:
+        """Refreshes every so many seconds in a thread of its own; 0: never looks for what is new, but still tries again
+        what nobody could serve."""
+        if self._watcher is None:
             self._watcher = threading.Thread(target=self._poll, args=(seconds,), name="catalogue", daemon=True)
             self._watcher.start()
 
@@ -111,9 +131,10 @@ class Catalogue(Generic[S]):
             self._watcher.join()
 
     def _poll(self, seconds: float) -> None:
-        while not self._stopped.wait(seconds):
+        look, pause = (self.refresh, seconds) if seconds else (self.retry, RETRY_SECONDS)
+        while not self._stopped.wait(pause):
             try:
-                self.refresh()
+                look()
             except ConfigurationError as error:
                 log.warning("model store not read", why=error.message)
             except Exception:  # the thread must outlive whatever a bundle brings

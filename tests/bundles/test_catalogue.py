@@ -202,6 +202,45 @@ def test_while_no_backend_lives_the_version_is_tried_again(
     assert catalogue.refusals() == {}
 
 
+def test_while_no_backend_lives_callers_are_told_to_come_back(
+    catalogue: Catalogue[Opened], tmp_path: Path, owner: Owner
+) -> None:
+    small_bundle.write(tmp_path)
+    catalogue.refresh()
+
+    def nobody(bundle: Bundle) -> None:
+        raise BackendUnavailable("nobody is there", retry_after=3.0, metadata={"backends": "torchserve"})
+
+    owner.fail = nobody
+    small_bundle.write(tmp_path, "2")
+    small_bundle.write(tmp_path, name="another")
+    catalogue.refresh()
+    for model, version in (("another", ""), ("another", "1"), ("small", "2")):
+        with pytest.raises(BackendUnavailable, match="nobody is there") as caught:
+            catalogue.get(model, version)
+        assert (caught.value.retry_after, caught.value.metadata) == (3.0, {"backends": "torchserve"})
+    assert catalogue.get("small").bundle.version == "1", "the last good one serves on"
+    with pytest.raises(ModelNotFound):
+        catalogue.get("another", "2")
+
+
+def test_a_store_that_is_not_polled_still_tries_again_what_nobody_could_serve(
+    catalogue: Catalogue[Opened], tmp_path: Path, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(bundle: Bundle) -> None:
+        raise BackendUnavailable("nobody is there")
+
+    owner.fail = nobody
+    small_bundle.write(tmp_path)
+    catalogue.refresh()
+    small_bundle.write(tmp_path, "2")
+    owner.fail = lambda bundle: None
+    monkeypatch.setattr("explaind.bundles.catalogue.RETRY_SECONDS", 0.02)
+    catalogue.watch(0)
+    assert owner.changed.wait(20)
+    assert _versions(catalogue) == [("small", "1")], "what is new is not looked for"
+
+
 def test_a_defect_nobody_thought_of_is_one_bundles_own(
     catalogue: Catalogue[Opened], tmp_path: Path, owner: Owner
 ) -> None:
