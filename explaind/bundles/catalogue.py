@@ -56,6 +56,7 @@ class Catalogue(Generic[S]):
         self._served: dict[Key, S] = {}  # replaced whole, never altered: readers need no lock
         self._refusals: dict[Key, ExplaindError] = {}
         self._seen: dict[Key, Signature] = {}
+        self._unreadable: set[Path] = set()
         self._loaded = False
         self._refreshing = threading.Lock()
         self._stopped = threading.Event()
@@ -144,12 +145,24 @@ class Catalogue(Generic[S]):
         try:
             self._store.stat()
             models = [model for model in _folders(self._store) if not self._only or model.name in self._only]
-            return {(model.name, version.name): _signature(version) for model in models for version in _folders(model)}
         except OSError as error:
             raise ConfigurationError(
                 f"The model store {self._store} cannot be read ({error.strerror}): "
                 "name an existing folder with --model-store."
             ) from error
+        return {key: signature for model in models for key, signature in self._look_into(model).items()}
+
+    def _look_into(self, model: Path) -> dict[Key, Signature]:
+        """Its versions; where it cannot be read, as a volume's lost+found, those that are known of it, unchanged."""
+        try:
+            found = {(model.name, version.name): _signature(version) for version in _folders(model)}
+        except OSError as error:
+            if model not in self._unreadable:
+                log.warning("folder of the model store not read", folder=str(model), why=error.strerror)
+            self._unreadable.add(model)
+            return {key: signature for key, signature in self._seen.items() if key[0] == model.name}
+        self._unreadable.discard(model)
+        return found
 
     def _take(self, key: Key, signature: Signature) -> bool:
         """Serves this version, or refuses it and leaves in place what was served under its name."""
@@ -216,10 +229,11 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _signature(folder: Path) -> Signature:
-    """A file that vanishes meanwhile is left out: the next look finds another signature."""
+    """A file that vanishes meanwhile is left out, and the next look finds another signature; so is one that cannot be
+    looked at, for which the bundle is refused."""
     found = []
     for path in [*sorted(folder.rglob("*")), folder.parent / labels.FILE_NAME]:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             stat = path.stat()
             found.append((path.name, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size))
     return tuple(found)

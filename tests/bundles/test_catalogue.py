@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from explaind.bundles import manifest
 from explaind.bundles.bundle import Bundle
@@ -120,6 +123,61 @@ def test_a_bad_bundle_is_refused_by_name_and_the_others_served(catalogue: Catalo
     assert _versions(catalogue) == [("small", "1")]
     assert catalogue.refusals().keys() == {("broken", "1"), ("empty", "1")}
     assert "networks.json was altered" in catalogue.refusals()["broken", "1"].message
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
+    """Folders that may not be listed and files that may not be looked at: root, as whom tests may run, could not be
+    kept out of real ones."""
+    paths: set[Path] = set()
+
+    def guarded(real: Callable[..., Any], *, files: bool) -> Callable[..., Any]:
+        def look(path: Path, **options: Any) -> Any:
+            if path in paths and bool(path.suffix) == files:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return real(path, **options)
+
+        return look
+
+    monkeypatch.setattr(Path, "iterdir", guarded(Path.iterdir, files=False))
+    monkeypatch.setattr(Path, "stat", guarded(Path.stat, files=True))
+    return paths
+
+
+def test_a_folder_that_cannot_be_read_is_warned_of_once_and_the_others_served(
+    catalogue: Catalogue[Opened], tmp_path: Path, unreadable: set[Path]
+) -> None:
+    (tmp_path / "lost+found").mkdir()
+    small_bundle.write(tmp_path)
+    unreadable.add(tmp_path / "lost+found")
+    with capture_logs() as said:
+        catalogue.refresh()
+        catalogue.refresh()
+    assert _versions(catalogue) == [("small", "1")]
+    assert [entry["folder"] for entry in said if entry["log_level"] == "warning"] == [str(tmp_path / "lost+found")]
+
+
+def test_a_model_whose_folder_cannot_be_read_any_more_goes_on(
+    catalogue: Catalogue[Opened], tmp_path: Path, unreadable: set[Path], owner: Owner
+) -> None:
+    small_bundle.write(tmp_path)
+    catalogue.refresh()
+    unreadable.add(tmp_path / "small")
+    catalogue.refresh()
+    assert _versions(catalogue) == [("small", "1")]
+    unreadable.clear()
+    catalogue.refresh()
+    assert owner.opened == [("small", "1")], "nothing has changed"
+
+
+def test_a_file_that_cannot_be_looked_at_is_its_bundles_own_defect(
+    catalogue: Catalogue[Opened], tmp_path: Path, unreadable: set[Path]
+) -> None:
+    unreadable.add(small_bundle.write(tmp_path, name="closed") / "weights.safetensors")
+    small_bundle.write(tmp_path)
+    catalogue.refresh()
+    assert _versions(catalogue) == [("small", "1")]
+    assert catalogue.refusals().keys() == {("closed", "1")}
 
 
 def test_a_new_version_becomes_the_default_and_a_removed_one_goes(
