@@ -48,9 +48,9 @@ class Settings(BaseSettings):
     slow_workers: int = Field(
         2 * cores(),
         ge=1,
-        description="Requests of the slow class (path mask, Sobol, REFERENCE) computed at once, by default two a core. "
-        "Too many: each holds its memory and all become late together; too few: a core idles while a request is "
-        "between two model calls, and no two calls ever share a batch.",
+        description="Requests of the slow class (path mask, Sobol, REFERENCE, many scores) computed at once, "
+        "by default two a core. Too many: each holds its memory and all become late together; too few: a core idles "
+        "while a request is between two model calls, and no two calls ever share a batch.",
     )
     compute_slots: int = Field(
         cores() + 1,

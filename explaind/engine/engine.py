@@ -138,19 +138,11 @@ class Engine:
         batches.check_size(request, self._settings.max_batch_images)
         support.check_score(served.bundle, request.parameters)
         clock = StageClock()
-        with clock.stage(DECODE):
-            images, errors = batches.prepare_all(
-                request.images, lambda image: self._prepare(image, served.bundle), budget
-            )
-        result = batches.empty_result(served.bundle, request, errors)
-        if images:
-            batch = np.stack(list(images.values()))
-            result = served.pool.run(
-                lambda models: batches.scored(served.work(models, clock, budget), batch, request, result)
-            )
-        self._observing.stages(served.bundle.name, clock, max(len(images), 1))
+        pieces = batches.pieces(len(request.images), served.bundle.manifest.image_shape)
+        result = batches.joined([self._score_piece(served, request, piece, clock, budget) for piece in pieces])
+        self._observing.stages(served.bundle.name, clock, max(len(result.indices), 1))
         self._observing.batch(result, len(request.images))
-        return replace(result, indices=tuple(images), timings=clock.timings)
+        return replace(result, timings=clock.timings)
 
     def compare(self, request: CompareRequest, budget: Budget) -> CompareResult:
         """As `explain`, of what tells two images apart."""
@@ -215,6 +207,21 @@ class Engine:
 
     def _serve(self, bundle: Bundle) -> ServedBundle:
         return served_bundle.serve(bundle, self._openers, self.metrics, self._batcher)
+
+    def _score_piece(
+        self, served: ServedBundle, request: ScoreRequest, positions: range, clock: StageClock, budget: Budget
+    ) -> ScoreResult:
+        with clock.stage(DECODE):
+            images, errors = batches.prepare_all(
+                request.images, positions, lambda image: self._prepare(image, served.bundle), budget
+            )
+        result = batches.empty_result(served.bundle, request, errors)
+        if images:
+            batch = np.stack(list(images.values()))
+            result = served.pool.run(
+                lambda models: batches.scored(served.work(models, clock, budget), batch, request, result)
+            )
+        return replace(result, indices=tuple(images))
 
     def _nothing_served(self) -> Exception:
         refused = list(self._catalogue.refusals().values())

@@ -15,12 +15,12 @@ from explaind.explanations.types import StageTiming
 
 
 class Stage:
-    """Appends its timing. For a request of a millisecond, a generator made into a context manager costs too much."""
+    """Adds its time. For a request of a millisecond, a generator made into a context manager costs too much."""
 
-    __slots__ = ("_backend", "_name", "_start", "_timings")
+    __slots__ = ("_key", "_seconds", "_start")
 
-    def __init__(self, timings: list[StageTiming], name: str, backend: str) -> None:
-        self._timings, self._name, self._backend = timings, name, backend
+    def __init__(self, seconds: dict[tuple[str, str], float], name: str, backend: str) -> None:
+        self._seconds, self._key = seconds, (name, backend)
 
     def __enter__(self) -> None:
         self._start = time.perf_counter()
@@ -28,22 +28,26 @@ class Stage:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is None:
             seconds = time.perf_counter() - self._start
-            self._timings.append(StageTiming(stage=self._name, backend=self._backend, seconds=seconds))
+            self._seconds[self._key] = self._seconds.get(self._key, 0.0) + seconds
 
 
 class StageClock:
-    """Of one request; used by one thread at a time."""
+    """Of one request; used by one thread at a time. A stage that is passed several times, as by each piece of a batch,
+    is one timing of its whole."""
 
     def __init__(self) -> None:
-        self._timings: list[StageTiming] = []
+        self._seconds: dict[tuple[str, str], float] = {}
 
     def stage(self, stage: str, backend: str = "") -> Stage:
         """To be entered with `with`. One that ends in an error is not counted: its time says nothing of the work."""
-        return Stage(self._timings, stage, backend)
+        return Stage(self._seconds, stage, backend)
 
     @property
     def timings(self) -> tuple[StageTiming, ...]:
-        return tuple(self._timings)
+        return tuple(
+            StageTiming(stage=stage, backend=backend, seconds=seconds)
+            for (stage, backend), seconds in self._seconds.items()
+        )
 
 
 class Estimates:

@@ -59,7 +59,7 @@ CLASSES = ("dark", "bright")
 @dataclass
 class SmallEngine:
     """Says "bright" from a mean of 0.5 on. seconds: how long an explanation computes, looking at its budget.
-    failure: what it raises instead. A path mask is of the slow class."""
+    failure: what it raises instead. image_shape: what it says its model takes. A path mask is of the slow class."""
 
     seconds: float = 0.0
     failure: Exception | None = None
@@ -72,6 +72,7 @@ class SmallEngine:
     asked_for: list[tuple[CallContext, Budget]] = field(default_factory=list)
     traversed: list[TraversalParameters] = field(default_factory=list)
     closed: bool = False
+    image_shape: tuple[int, ...] = SHAPE
     slow_gate: threading.Event | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -197,7 +198,7 @@ class SmallEngine:
             version="1",
             description="Linear.",
             class_names=CLASSES,
-            image_shape=SHAPE,
+            image_shape=self.image_shape,
             latent_spaces=(),
             calibrations=(),
             bundle_digest="b" * 64,

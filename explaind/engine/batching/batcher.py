@@ -47,10 +47,12 @@ class Batcher:
     def run(self, graph: Graph, arrays: Arrays) -> Outputs:
         """What `graph` makes of `arrays`, at once where a slot is free.
 
-        Raises what the graph raises for this call by itself; while it waits also Cancelled, DeadlineTooShort when the
+        Raises what the graph raises for this call by itself; Cancelled; while it waits also DeadlineTooShort when the
         caller's deadline passes, and BackendUnavailable when the graph is closed.
         """
-        cost_class = current().cost_class
+        caller = current()
+        caller.budget.raise_if_cancelled()
+        cost_class = caller.cost_class
         with self._lock:
             entered = self._take_slot(graph, cost_class)
         if not entered:

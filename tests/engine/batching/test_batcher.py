@@ -63,6 +63,14 @@ def test_with_a_free_slot_a_call_runs_at_once_in_its_own_thread_on_its_own_array
     np.testing.assert_array_equal(output, 2 * rows)
 
 
+def test_a_cancelled_caller_computes_nothing_where_a_slot_is_free(batcher: Batcher, doubling: Doubling) -> None:
+    budget = SeenBudget()
+    budget.cancel()
+    assert isinstance(_ask(batcher, doubling.graph(), rows_of(1.0), budget=budget).error(), Cancelled)
+    assert doubling.calls == []
+    assert_all_free(batcher, 1)
+
+
 def test_no_more_than_the_slots_compute_at_once(doubling: Doubling) -> None:
     batcher = Batcher(slots=2, batch_rows=64)
     graph = doubling.graph()
@@ -257,7 +265,8 @@ class _CancelledAsItWakes(SeenBudget):
     """The cancellation comes when the slot has been handed over already."""
 
     def raise_if_cancelled(self) -> None:
-        self.cancel()
+        if self.waits.is_set():
+            self.cancel()
         super().raise_if_cancelled()
 
 
