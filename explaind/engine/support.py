@@ -34,6 +34,7 @@ def check(bundle: Bundle, request: ExplanationRequest) -> None:
     if request.path_mask:
         _require_support(bundle, PATH_MASK)
         path_mask_parameters.check(request.path_mask, len(bundle.manifest.class_names))
+        path_mask_parameters.check_path(request.path_mask, bundle.manifest.image_shape)
 
 
 def check_score(bundle: Bundle, parameters: AnomalyScoreParameters) -> None:
