@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
+from structlog.testing import CapturingLogger
 
 from explaind.bundles import manifest
 from explaind.bundles.bundle import Bundle
@@ -145,16 +145,18 @@ def unreadable(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
 
 
 def test_a_folder_that_cannot_be_read_is_warned_of_once_and_the_others_served(
-    catalogue: Catalogue[Opened], tmp_path: Path, unreadable: set[Path]
+    catalogue: Catalogue[Opened], tmp_path: Path, unreadable: set[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    said = CapturingLogger()
+    monkeypatch.setattr("explaind.bundles.catalogue.log", said)
     (tmp_path / "lost+found").mkdir()
     small_bundle.write(tmp_path)
     unreadable.add(tmp_path / "lost+found")
-    with capture_logs() as said:
-        catalogue.refresh()
-        catalogue.refresh()
+    catalogue.refresh()
+    catalogue.refresh()
     assert _versions(catalogue) == [("small", "1")]
-    assert [entry["folder"] for entry in said if entry["log_level"] == "warning"] == [str(tmp_path / "lost+found")]
+    warned = [call.kwargs["folder"] for call in said.calls if call.method_name == "warning"]
+    assert warned == [str(tmp_path / "lost+found")]
 
 
 def test_a_model_whose_folder_cannot_be_read_any_more_goes_on(
