@@ -77,8 +77,8 @@ class Settings(BaseSettings):
     queue_size: int = Field(
         64,
         ge=1,
-        description="Requests a class lets wait. Too large: callers wait past their deadlines; too small: bursts are "
-        "refused.",
+        description="Requests a class lets wait, of streams' items no more than it has workers. Too large: callers "
+        "wait past their deadlines; too small: bursts are refused.",
     )
     queue_seconds: float = Field(
         2.0,

@@ -89,8 +89,9 @@ class Lane:
         self._typical_seconds = 0.0
         self._untold, self._told = 0, float("-inf")
         self._slots = asyncio.Semaphore(workers)
-        # Streams may fill half of the queue, so that single calls still find a place beside them.
-        self.streamed = asyncio.Semaphore(max(1, settings.queue_size // 2))
+        # Items of streams that wait in the queue: one for each worker that may end next. More would feed no worker
+        # better, and the queue would look too long to single calls.
+        self.streamed = asyncio.Semaphore(max(1, min(workers, settings.queue_size // 2)))
         self._threads = WorkerThreads(workers, name=f"explaind-{self._name}")
         self._depth = metrics.queue_depth.labels(self._name)
         self._inflight = metrics.inflight_requests.labels(self._name)
