@@ -99,14 +99,18 @@ class Catalogue(Generic[S]):
         return tuple(sorted(self._only - {name for name, _ in self._seen}))
 
     def refresh(self) -> None:
-        """Looks at the store once. Raises ConfigurationError where it is no readable folder."""
+        """Looks at the store once; ends early once it is to `stop`. Raises ConfigurationError where it is no readable
+        folder."""
         with self._refreshing:
             found = self._scan()
             changed = self._drop(self._seen.keys() - found.keys())
             for key, signature in found.items():
+                if self._stopped.is_set():
+                    break
                 if self._seen.get(key) != signature:
                     changed |= self._take(key, signature)
-            self._loaded = True
+            else:
+                self._loaded = True
         if changed:
             self._on_change()
 
@@ -126,7 +130,7 @@ class Catalogue(Generic[S]):
             self._watcher.start()
 
     def stop(self) -> None:
-        """Ends the polling; waits for a refresh that is under way."""
+        """Opens no further bundle; ends the polling and waits for the one that it is opening. What is served stays."""
         self._stopped.set()
         if self._watcher is not None:
             self._watcher.join()

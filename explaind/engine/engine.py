@@ -94,10 +94,15 @@ class Engine:
         if not self._catalogue.all():
             raise self._nothing_served()
 
+    def stop(self) -> None:
+        """Opens no further bundle: a `warm` under way ends with the one that it is opening. What is served stays, until
+        `close`."""
+        self._catalogue.stop()
+
     def close(self) -> None:
         """Ends the watching and closes the backends; nothing may be running."""
         self._closed.set()
-        self._catalogue.stop()
+        self.stop()
         if self._monitor.ident is not None:
             self._monitor.join()
         for served in self._catalogue.all():

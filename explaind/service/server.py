@@ -129,6 +129,7 @@ class Server:
         grace = self.settings.grace_seconds if grace_seconds is None else grace_seconds
         await self._stop_grpc(grace, hurry)
         await self._admission.close()
+        await asyncio.to_thread(self._served.stop)  # or health, which warms, would wait until every model is open
         await self._health.close()
         await asyncio.to_thread(self._http.close)
         await asyncio.to_thread(self._served.close)

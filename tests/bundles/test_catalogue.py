@@ -237,6 +237,18 @@ def test_a_half_copied_version_is_taken_once_it_is_whole(catalogue: Catalogue[Op
     assert catalogue.refusals().keys() == {("elsewhere", "small")}
 
 
+def test_once_it_is_stopped_no_further_bundle_is_opened(
+    catalogue: Catalogue[Opened], tmp_path: Path, owner: Owner
+) -> None:
+    owner.fail = lambda bundle: catalogue.stop()
+    for version in ("1", "2", "3"):
+        small_bundle.write(tmp_path, version)
+    catalogue.refresh()
+    assert owner.opened == [("small", "1")]
+    with pytest.raises(ModelLoading):
+        catalogue.get("another")
+
+
 def test_new_labels_are_a_change(catalogue: Catalogue[Opened], tmp_path: Path) -> None:
     digest = manifest.read(small_bundle.write(tmp_path)).spaces[0].encoder_digest
     catalogue.refresh()

@@ -71,6 +71,7 @@ class SmallEngine:
     seen: list[ExplanationRequest] = field(default_factory=list)
     asked_for: list[tuple[CallContext, Budget]] = field(default_factory=list)
     traversed: list[TraversalParameters] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
     closed: bool = False
     image_shape: tuple[int, ...] = SHAPE
     slow_gate: threading.Event | None = None
@@ -213,6 +214,9 @@ class SmallEngine:
     def warm(self) -> None:
         if self.warming_failure is not None:
             raise self.warming_failure
+
+    def stop(self) -> None:
+        self.stopping.set()
 
     def close(self) -> None:
         self.closed = True

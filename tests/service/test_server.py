@@ -99,6 +99,21 @@ async def test_a_stop_lets_running_work_finish_and_refuses_new(start, small_engi
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
+async def test_a_stop_ends_the_warming_and_then_closes(start, small_engine, until):
+    class Warming(type(small_engine())):
+        told = closed_within = None
+
+        def warm(self):
+            self.told = False
+            self.told = self.stopping.wait(60)
+            self.closed_within = self.closed
+
+    running = await start(Warming(), warm=False)
+    await until(lambda: running.engine.told is False)
+    await running.server.stop(grace_seconds=0.0)
+    assert (running.engine.told, running.engine.closed_within, running.engine.closed) == (True, False, True)
+
+
 async def test_an_open_watch_hears_of_the_drain_and_does_not_hold_it(start):
     running = await start()
     watch = health_pb2_grpc.HealthStub(running.channel).Watch(health_pb2.HealthCheckRequest())
