@@ -1,4 +1,4 @@
-"""Many images in one request: how many there may be, which of them can be used, and what they score, piece by piece."""
+"""Many images in one request: which of them can be used, and what they score, piece by piece."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import chain
 from explaind.bundles.bundle import Bundle
 from explaind.engine import support
 from explaind.engine.work import Work
-from explaind.errors import InvalidRequest, ParameterOutOfRange
+from explaind.errors import InvalidRequest
 from explaind.explanations import anomaly_score, conformal
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
@@ -21,16 +21,6 @@ PIECE_BYTES = 64 * 1024 * 1024
 """Of float pixels: a piece is held some five times over, as read, stacked, rebuilt and compared. More: memory grows
 with the message, whose few megabytes may decode to gigabytes, and a cancellation is seen late. Fewer: a call is too
 small to be spread over idle cores."""
-
-
-def check_size(request: ScoreRequest, most: int) -> None:
-    """Raises ParameterOutOfRange for no images, or more than `most`."""
-    if not 1 <= len(request.images) <= most:
-        raise ParameterOutOfRange(
-            f"images holds {len(request.images)} images: send from 1 to {most}.",
-            field="images",
-            metadata={"max_batch_images": str(most)},
-        )
 
 
 def pieces(count: int, image_shape: tuple[int, ...]) -> Iterator[range]:

@@ -42,6 +42,7 @@ from explaind.requests import (
     ScoreResult,
     TraverseRequest,
     TraverseResult,
+    check_image_count,
 )
 from explaind.settings import Settings
 
@@ -140,8 +141,8 @@ class Engine:
         """As `explain`, of many images at once; an image that cannot be used is an error of its own."""
         budget.raise_if_cancelled()
         served = self._catalogue.get(request.model, request.version)
-        batches.check_size(request, self._settings.max_batch_images)
-        support.check_score(served.bundle, request.parameters)
+        check_image_count(len(request.images), self._settings.max_batch_images)
+        support.check_score(served.bundle, request.parameters, field="parameters")
         clock = StageClock()
         pieces = batches.pieces(len(request.images), served.bundle.manifest.image_shape)
         result = batches.joined([self._score_piece(served, request, piece, clock, budget) for piece in pieces])

@@ -11,7 +11,7 @@ import pytest
 
 from explaind.bundles import manifest, reference
 from explaind.engine import Engine
-from explaind.errors import ExplanationUnsupported, ModelNotFound, ParameterOutOfRange
+from explaind.errors import ExplanationUnsupported, InvalidRequest, ModelNotFound, ParameterOutOfRange
 from explaind.explanations import path_mask_parameters
 from explaind.explanations.budget import Budget
 from explaind.explanations.types import AnomalyScoreParameters, LatentRankingParameters, PathMaskParameters, Reference
@@ -84,10 +84,10 @@ def test_a_made_up_model_makes_no_series(engine: Engine, digit: ImageInput) -> N
 def test_batches_have_a_size(open_engine: Callable[..., Engine], store: Path, digit: ImageInput) -> None:
     engine = open_engine(store, max_batch_images=2)
     engine.warm()
-    for images in ((), (digit,) * 3):
-        with pytest.raises(ParameterOutOfRange, match="from 1 to 2") as caught:
+    for images, error in (((), InvalidRequest), ((digit,) * 3, ParameterOutOfRange)):
+        with pytest.raises(error, match=r"no image|at most 2") as caught:
             engine.score(ScoreRequest(model="mnist", images=images), Budget())
-        assert caught.value.field == "images"
+        assert caught.value.field == "source"
 
 
 def _without_statistics(store: Path) -> Path:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from explaind.errors import ImageUndecodable, InvalidRequest, ParameterOutOfRange
+from explaind.errors import ImageUndecodable, InvalidRequest
 from explaind.explanations.types import AnomalyScoreParameters
-from explaind.requests import ExplanationRequest, ImageInput, ScoreRequest
+from explaind.requests import ExplanationRequest, ImageInput, ScoreRequest, check_image_count
 from explaind.service.convert import parameters
 from explaind.service.convert.tensors import array_from_proto, tensor_to_proto
 from explaind.v1 import explanation_pb2, explanation_service_pb2
@@ -70,7 +70,7 @@ def score_request_from_proto(
     message: explanation_service_pb2.ScoreAnomaliesRequest, *, max_images: int
 ) -> ScoreRequest:
     """Raises for the message as a whole; a bad image among good ones is left for the engine to answer by itself."""
-    _check_size(score_size(message), max_images)
+    check_image_count(score_size(message), max_images)
     return ScoreRequest(
         model=model_name(message.model),
         version=message.model_version,
@@ -92,17 +92,6 @@ def model_name(model: str) -> str:
     if not model:
         raise InvalidRequest("model is empty; name a model that ListModels returns.", field="model")
     return model
-
-
-def _check_size(count: int, max_images: int) -> None:
-    if count < 1:
-        raise InvalidRequest("The request holds no image; send batch (N×C×H×W) or encoded.", field="source")
-    if count > max_images:
-        raise ParameterOutOfRange(
-            f"The request holds {count} images; send at most {max_images} in one message.",
-            field="source",
-            metadata={"max_images": str(max_images)},
-        )
 
 
 def _score_images(message: explanation_service_pb2.ScoreAnomaliesRequest) -> tuple[ImageInput, ...]:
