@@ -23,10 +23,12 @@ from explaind.explanations.types import (
 
 
 class CostClass(StrEnum):
-    """Requests of one class never wait behind the other's (OPERATIONS: cost classes)."""
+    """Requests of one class never wait behind another's. FAST: milliseconds; SLOW: up to seconds; REFERENCE: a minute
+    of the reference solver's."""
 
     FAST = "fast"
     SLOW = "slow"
+    REFERENCE = "reference"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

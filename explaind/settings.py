@@ -48,17 +48,23 @@ class Settings(BaseSettings):
     slow_workers: int = Field(
         2 * cores(),
         ge=1,
-        description="Requests of the slow class (path mask, Sobol, REFERENCE, many scores) computed at once, "
-        "by default two a core. Too many: each holds its memory and all become late together; too few: a core idles "
-        "while a request is between two model calls, and no two calls ever share a batch.",
+        description="Requests of the slow class (path mask, Sobol, many scores) computed at once, by default two a "
+        "core. Too many: each holds its memory and all become late together; too few: a core idles while a request "
+        "is between two model calls, and no two calls ever share a batch.",
+    )
+    reference_workers: int = Field(
+        max(1, cores() // 2),
+        ge=1,
+        description="Requests with the REFERENCE solver computed at once, by default one for two cores. Each takes "
+        "about a minute of a core. Too many: they take the cores from all others; too few: they wait for each other.",
     )
     compute_slots: int = Field(
         cores() + 1,
         ge=1,
         description="Model calls of the onnx and torch backends that compute at once, by default one more than cores; "
-        "the slow class leaves one to the fast. Calls beyond them wait, and those that wait for the same graph share a "
-        "call. Too many: calls fight for cores, and none shares; too few: a core idles while the next call wakes, and "
-        "with 1 millisecond work waits for path masks.",
+        "the other classes leave one to the fast. Calls beyond them wait, and those that wait for the same graph share "
+        "a call. Too many: calls fight for cores, and none shares; too few: a core idles while the next call wakes, "
+        "and with 1 millisecond work waits for path masks.",
     )
     batch_rows: int = Field(
         64,

@@ -26,7 +26,7 @@ from explaind.engine.stages import CAN_STOP_EARLY, DECODE
 from explaind.errors import ConfigurationError, Unavailable
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
-from explaind.explanations.types import Explanation, RankingMethod, RankingScope
+from explaind.explanations.types import Explanation, RankingMethod, RankingScope, Solver
 from explaind.images import ImageLimits, digest, prepare
 from explaind.metrics import Metrics
 from explaind.requests import (
@@ -180,10 +180,12 @@ class Engine:
 
     @staticmethod
     def cost_class(request: ExplanationRequest) -> CostClass:
-        """SLOW: path masks of either solver and local Sobol indices (global ones are read from a table)."""
-        ranking = request.latent_ranking
+        """SLOW: path masks of the fast solver and local Sobol indices (global ones are read from a table)."""
+        ranking, mask = request.latent_ranking, request.path_mask
+        if mask is not None and mask.solver is Solver.REFERENCE:
+            return CostClass.REFERENCE
         sobol = ranking is not None and (ranking.method, ranking.scope) == (RankingMethod.SOBOL, RankingScope.LOCAL)
-        return CostClass.SLOW if sobol or request.path_mask is not None else CostClass.FAST
+        return CostClass.SLOW if sobol or mask is not None else CostClass.FAST
 
     # ---- what there is ----------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ from explaind.explanations.types import (
     LabelConfidence,
     Prediction,
     ReconstructionLosses,
+    Solver,
 )
 from explaind.requests import (
     BackendState,
@@ -187,7 +188,9 @@ class SmallEngine:
         return self.slow_gate
 
     def cost_class(self, request: ExplanationRequest) -> CostClass:
-        return CostClass.FAST if request.path_mask is None else CostClass.SLOW
+        if request.path_mask is None:
+            return CostClass.FAST
+        return CostClass.REFERENCE if request.path_mask.solver is Solver.REFERENCE else CostClass.SLOW
 
     def list_models(self) -> tuple[ModelSummary, ...]:
         return (ModelSummary(name="small", versions=("1",), description="Linear."),)

@@ -21,7 +21,7 @@ from explaind.requests import CostClass
 class Batcher:
     """One for a process, since its bundles share the cores. Thread-safe.
 
-    slots: calls computed at once, of which the slow class leaves one to the fast where there are several: a call of
+    slots: calls computed at once, of which the other classes leave one to the fast where there are several: a call of
     a millisecond never waits for long ones. batch_rows: rows of several calls that are put together. spread_rows: least
     rows of a piece of a call that idle slots share; 0: never. See `Settings`.
     """
@@ -78,7 +78,7 @@ class Batcher:
         batch that failed, whose turn comes with the next slot."""
         if graph.closed:
             raise _closed()
-        if not self._free or (cost_class is CostClass.SLOW and not self._free_to_slow):
+        if not self._free or (cost_class is not CostClass.FAST and not self._free_to_slow):
             return False
         self._count(cost_class, -1)
         return True
@@ -86,7 +86,7 @@ class Batcher:
     def _count(self, cost_class: CostClass, change: int) -> None:
         """Under the lock. change: 1 slot more is free, or -1."""
         self._free += change
-        if cost_class is CostClass.SLOW:
+        if cost_class is not CostClass.FAST:
             self._free_to_slow += change
 
     def _hand_over(self, cost_class: CostClass) -> tuple[Call, ...]:

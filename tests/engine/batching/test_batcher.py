@@ -128,11 +128,12 @@ def test_neither_cost_class_starves_the_other(doubling: Doubling) -> None:
     assert doubling.firsts == [4.0, 1.0, 5.0, 2.0, 3.0]
 
 
-def test_the_slow_class_leaves_one_slot_to_the_fast(doubling: Doubling) -> None:
+@pytest.mark.parametrize("kind", [CostClass.SLOW, CostClass.REFERENCE])
+def test_the_slow_classes_leave_one_slot_to_the_fast(doubling: Doubling, kind: CostClass) -> None:
     batcher = Batcher(slots=2, batch_rows=64)
     graph = doubling.graph()
     with occupied(batcher, cost_class=CostClass.SLOW):
-        slow = _ask(batcher, graph, rows_of(1.0), cost_class=CostClass.SLOW).once_it_waits()
+        slow = _ask(batcher, graph, rows_of(1.0), cost_class=kind).once_it_waits()
         assert _doubled(_ask(batcher, graph, rows_of(2.0))) == 4.0
         assert batcher.waiting == 1, "the slot that the fast call left is not for the slow one"
         assert doubling.firsts == [2.0]
