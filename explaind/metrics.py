@@ -52,14 +52,14 @@ class Metrics:
         self.inflight_requests = Gauge(
             "explaind_inflight_requests", "Requests being computed.", ("cost_class",), registry=registry
         )
-        self.batch_size = Histogram(
+        self.message_images = Histogram(
             "explaind_batch_size",
             "Images in one ScoreAnomalies message.",
             ("model",),
             buckets=tuple(2.0**i for i in range(13)),
             registry=registry,
         )
-        self.batch_sizes = BatchSizes(registry)
+        self.backend_batches = BatchSizes(registry)
         self.rejected = Counter(
             "explaind_rejected", "Requests refused before any work, by reason.", ("reason",), registry=registry
         )

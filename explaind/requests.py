@@ -8,7 +8,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from explaind.errors import ExplaindError
+from explaind.errors import ExplaindError, InvalidRequest, ParameterOutOfRange
 from explaind.explanations.latent_types import LatentComparison, LatentTraversals, TraversalParameters
 from explaind.explanations.types import (
     AnomalyBatch,
@@ -23,10 +23,12 @@ from explaind.explanations.types import (
 
 
 class CostClass(StrEnum):
-    """Requests of one class never wait behind the other's (OPERATIONS: cost classes)."""
+    """Requests of one class never wait behind another's. FAST: milliseconds; SLOW: up to seconds; REFERENCE: a minute
+    of the reference solver's."""
 
     FAST = "fast"
     SLOW = "slow"
+    REFERENCE = "reference"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,11 +55,6 @@ class ExplanationRequest:
     anomaly_score: AnomalyScoreParameters | None = None
     path_mask: PathMaskParameters | None = None
 
-    @property
-    def explanation_count(self) -> int:
-        """How many were asked for."""
-        return 3 - (self.latent_ranking, self.anomaly_score, self.path_mask).count(None)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreRequest:
@@ -67,6 +64,18 @@ class ScoreRequest:
     version: str = ""
     images: tuple[ImageInput, ...]
     parameters: AnomalyScoreParameters = field(default_factory=AnomalyScoreParameters)
+
+
+def check_image_count(count: int, most: int) -> None:
+    """Of a `ScoreRequest`. Raises InvalidRequest for none, ParameterOutOfRange for more than `most`."""
+    if count < 1:
+        raise InvalidRequest("The request holds no image; send batch (N×C×H×W) or encoded.", field="source")
+    if count > most:
+        raise ParameterOutOfRange(
+            f"The request holds {count} images; send at most {most} in one message.",
+            field="source",
+            metadata={"max_images": str(most)},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,17 +48,23 @@ class Settings(BaseSettings):
     slow_workers: int = Field(
         2 * cores(),
         ge=1,
-        description="Requests of the slow class (path mask, Sobol, REFERENCE) computed at once, by default two a core. "
-        "Too many: each holds its memory and all become late together; too few: a core idles while a request is "
-        "between two model calls, and no two calls ever share a batch.",
+        description="Requests of the slow class (path mask, Sobol, many scores) computed at once, by default two a "
+        "core. Too many: each holds its memory and all become late together; too few: a core idles while a request "
+        "is between two model calls, and no two calls ever share a batch.",
+    )
+    reference_workers: int = Field(
+        max(1, cores() // 2),
+        ge=1,
+        description="Requests with the REFERENCE solver computed at once, by default one for two cores. Each takes "
+        "about a minute of a core. Too many: they take the cores from all others; too few: they wait for each other.",
     )
     compute_slots: int = Field(
         cores() + 1,
         ge=1,
         description="Model calls of the onnx and torch backends that compute at once, by default one more than cores; "
-        "the slow class leaves one to the fast. Calls beyond them wait, and those that wait for the same graph share a "
-        "call. Too many: calls fight for cores, and none shares; too few: a core idles while the next call wakes, and "
-        "with 1 millisecond work waits for path masks.",
+        "the other classes leave one to the fast. Calls beyond them wait, and those that wait for the same graph share "
+        "a call. Too many: calls fight for cores, and none shares; too few: a core idles while the next call wakes, "
+        "and with 1 millisecond work waits for path masks.",
     )
     batch_rows: int = Field(
         64,
@@ -77,8 +83,8 @@ class Settings(BaseSettings):
     queue_size: int = Field(
         64,
         ge=1,
-        description="Requests a class lets wait. Too large: callers wait past their deadlines; too small: bursts are "
-        "refused.",
+        description="Requests a class lets wait, of streams' items no more than it has workers. Too large: callers "
+        "wait past their deadlines; too small: bursts are refused.",
     )
     queue_seconds: float = Field(
         2.0,
@@ -100,7 +106,10 @@ class Settings(BaseSettings):
         3.0, ge=0, description="From NOT_SERVING to closing the port. Too short: balancers still send requests."
     )
     reload_seconds: float = Field(
-        5.0, ge=0, description="How often the model store is looked at for new versions; 0 never."
+        5.0,
+        ge=0,
+        description="How often the model store is looked at for new versions; 0: never, though a model that no backend "
+        "could serve is still tried again.",
     )
     log_json: bool = Field(False, description="JSON log lines instead of readable ones.")
     log_level: str = Field("info", description="debug, info, warning or error.")

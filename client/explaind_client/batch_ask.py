@@ -32,9 +32,6 @@ PASSING = (Unavailable, DeadlineExceeded, Cancelled)
 """Says nothing about the image: ask again."""
 FATAL = (ModelNotFound, ExplanationUnsupported, NotAuthenticated, NotPermitted)
 """Would say the same of every image: end the run."""
-STREAM_SECONDS = 20.0
-"""How long one stream takes new items. A daemon closes connections from time to time, so that load spreads anew, and
-gives what is under way 30 s: a longer stream would lose its last items and ask again."""
 
 
 class Explainer(Protocol):
@@ -171,7 +168,7 @@ class Asker:
         return self._found
 
     def _stream_once(self, sources: Sequence[Source], patience: Patience) -> ExplaindError | None:
-        items = ((source.name, source.path) for source in _for_a_while(sources))
+        items = ((source.name, source.path) for source in sources)
         timeout = 600.0 + 10.0 * len(sources)  # bounds a lost stream; must not press on any one item
         passing = None
         for item in self.explainer.stream(items, ask=self.ask, window=self.concurrency, timeout=timeout):
@@ -200,12 +197,3 @@ class Asker:
             raise Unexpected(
                 f"The bundle changed under the run (now {digest[:12]}); remove the parts folder and start again."
             )
-
-
-def _for_a_while(sources: Sequence[Source]) -> Iterator[Source]:
-    """At least one, then more until STREAM_SECONDS have passed; the next stream has the rest."""
-    end = time.monotonic() + STREAM_SECONDS
-    for source in sources:
-        yield source
-        if time.monotonic() >= end:
-            return

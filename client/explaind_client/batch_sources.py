@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from explaind_client.errors import InvalidRequest
-from explaind_client.retry import MAX_IMAGE_BYTES
+from explaind_client.images import MAX_IMAGE_BYTES
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 MESSAGE_BYTES = MAX_IMAGE_BYTES

@@ -33,6 +33,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 REQUEST_ID_KEY = "x-request-id"
 STATUS_KEY = "grpc-status-details-bin"
+MESSAGE_TOO_LARGE = "larger than max"
+ANSWER_TOO_LARGE = f"CLIENT: Received message {MESSAGE_TOO_LARGE}"
 
 
 class ExplaindError(Exception):
@@ -69,7 +71,7 @@ class ExplaindError(Exception):
 
 
 class InvalidRequest(ExplaindError):
-    """The input cannot be used; `field` names what is wrong with it."""
+    """The input cannot be used, and `field` names what is wrong with it; or one message cannot hold the answer."""
 
     reason = "INVALID_REQUEST"
 
@@ -233,8 +235,14 @@ def from_rpc_error(error: grpc.RpcError, *, address: str, timeout: float | None,
     status = _status_of(metadata)
     if status is not None and status.details:
         return from_status(status, request_id=request_id)
-    kind = ImageTooLarge if "larger than max" in text else BY_CODE.get(code, Unexpected)
-    return kind(_advice(code, text, address, timeout), request_id=request_id, code=code)
+    return _class_by_text(code, text)(_advice(code, text, address, timeout), request_id=request_id, code=code)
+
+
+def _class_by_text(code: grpc.StatusCode, text: str) -> type[ExplaindError]:
+    """gRPC's own words alone tell a message that is too large, and whose it was, from a full queue."""
+    if ANSWER_TOO_LARGE in text:
+        return InvalidRequest
+    return ImageTooLarge if MESSAGE_TOO_LARGE in text else BY_CODE.get(code, Unexpected)
 
 
 def _advice(code: grpc.StatusCode, text: str, address: str, timeout: float | None) -> str:
@@ -244,7 +252,12 @@ def _advice(code: grpc.StatusCode, text: str, address: str, timeout: float | Non
         return f"{address} did not answer within {timeout:g} s; allow more time (timeout), or ask for less."
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return f"{address} does not offer this call; is it an explaind of this version? ({text})"
-    if "larger than max" in text:
+    if ANSWER_TOO_LARGE in text:
+        return (
+            "The answer is larger than a client takes in one message; ask for less of it: uint8_images, fewer steps, "
+            f"no path or traversals. ({text})"
+        )
+    if MESSAGE_TOO_LARGE in text:
         return f"The message is larger than {address} takes; send fewer or smaller images in one. ({text})"
     return text or f"{address} ended the call with {code.name}."
 

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 
 from explaind.v1 import explanation_pb2 as pb
 from explaind_client.errors import ImageTooLarge, ImageUndecodable, InvalidRequest, ShapeMismatch
-from explaind_client.retry import MAX_IMAGE_BYTES
 
 PixelArray = NDArray[np.uint8] | NDArray[np.floating]
 ImageLike = str | PathLike[str] | bytes | PixelArray | pb.Image
 """A path, the bytes of a PNG, JPEG or WebP, an array (H×W or C×H×W), or a ready message."""
 
+MAX_IMAGE_BYTES = 16 * 1024 * 1024
+"""What a daemon takes, encoded."""
 _DTYPES = {pb.DATA_TYPE_FLOAT32: "<f4", pb.DATA_TYPE_UINT8: "u1"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ LatentRanking = bool | pb.LatentRankingParameters
 AnomalyScore = bool | pb.AnomalyScoreParameters
 PathMask = bool | pb.PathMaskParameters
 Metadata = tuple[tuple[str, str], ...]
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+"""What a daemon takes; another id it replaces by one of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +92,9 @@ def score_request(
 def call_metadata(extra: Metadata, request_id: str) -> tuple[str, Metadata]:
     """(request id, metadata). One id a logical call: gRPC sends the same metadata with every attempt."""
     request_id = request_id or uuid.uuid4().hex
-    if len(request_id) > 128 or not (request_id.isascii() and request_id.isprintable()):
+    if not REQUEST_ID.fullmatch(request_id):
         raise InvalidRequest(
-            "A request id has at most 128 printable ASCII characters.", metadata={"field": REQUEST_ID_KEY}
+            "A request id has at most 128 printable ASCII characters, and no spaces.",
+            metadata={"field": REQUEST_ID_KEY},
         )
     return request_id, (*extra, (REQUEST_ID_KEY, request_id))

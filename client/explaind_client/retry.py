@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 SERVICES = ("explaind.v1.ExplanationService", "explaind.v1.ModelService")
-MAX_IMAGE_BYTES = 16 * 1024 * 1024
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 
 

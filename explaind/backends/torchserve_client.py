@@ -1,12 +1,12 @@
 """One hop to TorchServe: arrays out, arrays back, and gRPC's errors made ours.
 
 A call that TorchServe cannot serve is BackendUnavailable with a `cause`, so that the next backend can serve; a
-call that the caller's own deadline cut short is DeadlineTooShort, which says nothing about the backend.
+call that the caller's own deadline cut short is DeadlineTooShort, and one whose caller went away is Cancelled, which
+say nothing about the backend.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import cast
 
@@ -16,7 +16,8 @@ from explaind.backends import torchserve_payload as wire
 from explaind.backends.call_context import current
 from explaind.backends.torchserve_management import ModelName
 from explaind.backends.torchserve_stubs import inference_pb2, inference_pb2_grpc
-from explaind.errors import BackendUnavailable, DeadlineTooShort, ExplaindError
+from explaind.errors import BackendUnavailable, Cancelled, DeadlineTooShort, ExplaindError
+from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
 
 MESSAGE_BYTES = 64 * 1024 * 1024
@@ -60,7 +61,8 @@ class TorchServeClient:
     ) -> dict[str, FloatArray]:
         """One operation on one payload. text: more of the `input` map, as in `latent_space="morphing"`.
 
-        Raises BackendUnavailable, DeadlineTooShort, or the InvalidRequest that the handler answered.
+        Raises BackendUnavailable, DeadlineTooShort, Cancelled as soon as the caller is, or the InvalidRequest that the
+        handler answered.
         """
         context = current()
         fields = {wire.OPERATION: operation, wire.REQUEST_ID: context.request_id, **text}
@@ -68,14 +70,19 @@ class TorchServeClient:
         for key, value in fields.items():
             request.input[key] = value.encode()
         request.input[wire.PAYLOAD] = wire.encode_arrays(arrays)
-        return wire.decode_reply(self._send(request, context.deadline))
+        return wire.decode_reply(self._send(request, context.budget))
 
-    def _send(self, request: inference_pb2.PredictionsRequest, deadline: float | None) -> bytes:
-        remaining = float("inf") if deadline is None else deadline - time.monotonic()
+    def _send(self, request: inference_pb2.PredictionsRequest, budget: Budget) -> bytes:
+        budget.raise_if_cancelled()
+        remaining = budget.remaining()
         if remaining <= 0:
             raise _too_late()
         try:
-            reply = self._stub.Predictions(request, timeout=min(remaining, self._timeout_seconds))
+            call = self._stub.Predictions.future(request, timeout=min(remaining, self._timeout_seconds))
+            with budget.waking(call.cancel):
+                reply = call.result()
+        except grpc.FutureCancelledError:
+            raise Cancelled("The caller cancelled the request.") from None
         except grpc.RpcError as exc:
             raise self._translated(exc, remaining < self._timeout_seconds) from exc
         except ValueError as exc:  # the channel was closed

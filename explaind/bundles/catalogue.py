@@ -21,6 +21,9 @@ from explaind.errors import BundleInvalid, ConfigurationError, ExplaindError, Mo
 
 log = structlog.get_logger(__name__)
 
+RETRY_SECONDS = 2.0
+"""Between two tries of what nobody could serve, where the store is not polled."""
+
 Key = tuple[str, str]
 """Name and version."""
 Signature = tuple[tuple[str, int, int, int], ...]
@@ -53,20 +56,29 @@ class Catalogue(Generic[S]):
         self._served: dict[Key, S] = {}  # replaced whole, never altered: readers need no lock
         self._refusals: dict[Key, ExplaindError] = {}
         self._seen: dict[Key, Signature] = {}
+        self._unreadable: set[Path] = set()
         self._loaded = False
         self._refreshing = threading.Lock()
         self._stopped = threading.Event()
         self._watcher: threading.Thread | None = None
 
     def get(self, name: str, version: str = "") -> S:
-        """version "": the highest. Raises ModelLoading before the first refresh is over, ModelNotFound."""
+        """version "": the highest. Raises ModelLoading before the first refresh is over, ModelNotFound, and for what is
+        in the store while nobody can serve it what it was refused with, BackendUnavailable."""
         served = self._served
         versions = _versions(served, name)
         if versions and version in ("", *versions):
             return served[name, version or versions[-1]]
         if not self._loaded:
             raise ModelLoading("The models are being loaded: try again in a second.", retry_after=1.0)
+        self._raise_if_unavailable(name, version)
         raise _not_found(name, version, versions, tuple(sorted({name for name, _ in served})))
+
+    def _raise_if_unavailable(self, name: str, version: str) -> None:
+        """Each time anew: an error that is raised again and again keeps every traceback."""
+        for (model, number), why in self.refusals().items():
+            if model == name and version in ("", number) and isinstance(why, Unavailable):
+                raise type(why)(why.message, retry_after=why.retry_after, metadata=why.metadata)
 
     def all(self) -> tuple[S, ...]:
         """Every served version: by name, versions rising."""
@@ -87,33 +99,47 @@ class Catalogue(Generic[S]):
         return tuple(sorted(self._only - {name for name, _ in self._seen}))
 
     def refresh(self) -> None:
-        """Looks at the store once. Raises ConfigurationError where it is no readable folder."""
+        """Looks at the store once; ends early once it is to `stop`. Raises ConfigurationError where it is no readable
+        folder."""
         with self._refreshing:
             found = self._scan()
             changed = self._drop(self._seen.keys() - found.keys())
             for key, signature in found.items():
+                if self._stopped.is_set():
+                    break
                 if self._seen.get(key) != signature:
                     changed |= self._take(key, signature)
-            self._loaded = True
+            else:
+                self._loaded = True
         if changed:
             self._on_change()
 
+    def retry(self) -> None:
+        """Tries again what nobody could serve at the last look."""
+        with self._refreshing:
+            waiting = [key for key, why in self._refusals.items() if isinstance(why, Unavailable)]
+            taken = [self._take(key, _signature(self._store.joinpath(*key))) for key in waiting]
+        if any(taken):
+            self._on_change()
+
     def watch(self, seconds: float) -> None:
-        """Refreshes every so many seconds in a thread of its own; 0: never."""
-        if seconds > 0 and self._watcher is None:
+        """Refreshes every so many seconds in a thread of its own; 0: never looks for what is new, but still tries again
+        what nobody could serve."""
+        if self._watcher is None:
             self._watcher = threading.Thread(target=self._poll, args=(seconds,), name="catalogue", daemon=True)
             self._watcher.start()
 
     def stop(self) -> None:
-        """Ends the polling; waits for a refresh that is under way."""
+        """Opens no further bundle; ends the polling and waits for the one that it is opening. What is served stays."""
         self._stopped.set()
         if self._watcher is not None:
             self._watcher.join()
 
     def _poll(self, seconds: float) -> None:
-        while not self._stopped.wait(seconds):
+        look, pause = (self.refresh, seconds) if seconds else (self.retry, RETRY_SECONDS)
+        while not self._stopped.wait(pause):
             try:
-                self.refresh()
+                look()
             except ConfigurationError as error:
                 log.warning("model store not read", why=error.message)
             except Exception:  # the thread must outlive whatever a bundle brings
@@ -123,12 +149,24 @@ class Catalogue(Generic[S]):
         try:
             self._store.stat()
             models = [model for model in _folders(self._store) if not self._only or model.name in self._only]
-            return {(model.name, version.name): _signature(version) for model in models for version in _folders(model)}
         except OSError as error:
             raise ConfigurationError(
                 f"The model store {self._store} cannot be read ({error.strerror}): "
                 "name an existing folder with --model-store."
             ) from error
+        return {key: signature for model in models for key, signature in self._look_into(model).items()}
+
+    def _look_into(self, model: Path) -> dict[Key, Signature]:
+        """Its versions; where it cannot be read, as a volume's lost+found, those that are known of it, unchanged."""
+        try:
+            found = {(model.name, version.name): _signature(version) for version in _folders(model)}
+        except OSError as error:
+            if model not in self._unreadable:
+                log.warning("folder of the model store not read", folder=str(model), why=error.strerror)
+            self._unreadable.add(model)
+            return {key: signature for key, signature in self._seen.items() if key[0] == model.name}
+        self._unreadable.discard(model)
+        return found
 
     def _take(self, key: Key, signature: Signature) -> bool:
         """Serves this version, or refuses it and leaves in place what was served under its name."""
@@ -195,10 +233,11 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _signature(folder: Path) -> Signature:
-    """A file that vanishes meanwhile is left out: the next look finds another signature."""
+    """A file that vanishes meanwhile is left out, and the next look finds another signature; so is one that cannot be
+    looked at, for which the bundle is refused."""
     found = []
     for path in [*sorted(folder.rglob("*")), folder.parent / labels.FILE_NAME]:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):
             stat = path.stat()
             found.append((path.name, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size))
     return tuple(found)

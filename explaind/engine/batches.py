@@ -1,40 +1,44 @@
-"""Many images in one request: how many there may be, which of them can be used, and what they score."""
+"""Many images in one request: which of them can be used, and what they score, piece by piece."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from explaind.bundles.bundle import Bundle
 from explaind.engine import support
 from explaind.engine.work import Work
-from explaind.errors import InvalidRequest, ParameterOutOfRange
-from explaind.explanations import conformal
+from explaind.errors import InvalidRequest
+from explaind.explanations import anomaly_score, conformal
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
 from explaind.requests import ImageInput, ScoreRequest, ScoreResult
 
+PIECE_IMAGES = 256
+PIECE_BYTES = 64 * 1024 * 1024
+"""Of float pixels: a piece is held some five times over, as read, stacked, rebuilt and compared. More: memory grows
+with the message, whose few megabytes may decode to gigabytes, and a cancellation is seen late. Fewer: a call is too
+small to be spread over idle cores."""
 
-def check_size(request: ScoreRequest, most: int) -> None:
-    """Raises ParameterOutOfRange for no images, or more than `most`."""
-    if not 1 <= len(request.images) <= most:
-        raise ParameterOutOfRange(
-            f"images holds {len(request.images)} images: send from 1 to {most}.",
-            field="images",
-            metadata={"max_batch_images": str(most)},
-        )
+
+def pieces(count: int, image_shape: tuple[int, ...]) -> Iterator[range]:
+    """Positions of the images that are scored together. image_shape: the model's, (C, H, W)."""
+    size = max(1, min(PIECE_IMAGES, PIECE_BYTES // (4 * math.prod(image_shape))))
+    return (range(start, min(start + size, count)) for start in range(0, count, size))
 
 
 def prepare_all(
-    images: Sequence[ImageInput], prepare: Callable[[ImageInput], FloatArray], budget: Budget
+    images: Sequence[ImageInput], positions: range, prepare: Callable[[ImageInput], FloatArray], budget: Budget
 ) -> tuple[dict[int, FloatArray], dict[int, InvalidRequest]]:
-    """What `prepare` makes of each image, and the errors of those that cannot be used, by position."""
+    """What `prepare` makes of the images there, and the errors of those that cannot be used, by position."""
     prepared: dict[int, FloatArray] = {}
     errors: dict[int, InvalidRequest] = {}
-    for position, image in enumerate(images):
+    for position in positions:
         budget.raise_if_cancelled()
         try:
-            prepared[position] = prepare(image)
+            prepared[position] = prepare(images[position])
         except InvalidRequest as error:
             errors[position] = error
     return prepared, errors
@@ -58,5 +62,17 @@ def empty_result(bundle: Bundle, request: ScoreRequest, errors: dict[int, Invali
 def scored(work: Work, batch: FloatArray, request: ScoreRequest, empty: ScoreResult) -> ScoreResult:
     """`empty` with predictions and scores of batch (B, C, H, W)."""
     predictions = work.predict(batch)
-    scores = work.score(batch, request.parameters)
+    scores = work.score(batch, request.parameters, details=False)
     return replace(empty, predictions=predictions, batch=scores, threshold=scores.threshold)
+
+
+def joined(parts: Sequence[ScoreResult]) -> ScoreResult:
+    """The pieces of one request, in their order, as one answer."""
+    batches = [part.batch for part in parts if part.batch is not None]
+    return replace(
+        parts[0],
+        indices=tuple(chain.from_iterable(part.indices for part in parts)),
+        predictions=tuple(chain.from_iterable(part.predictions for part in parts)),
+        errors=tuple(chain.from_iterable(part.errors for part in parts)),
+        batch=anomaly_score.joined(batches) if batches else None,
+    )

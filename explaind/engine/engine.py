@@ -26,7 +26,7 @@ from explaind.engine.stages import CAN_STOP_EARLY, DECODE
 from explaind.errors import ConfigurationError, Unavailable
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import FloatArray
-from explaind.explanations.types import Explanation, RankingMethod, RankingScope
+from explaind.explanations.types import Explanation, RankingMethod, RankingScope, Solver
 from explaind.images import ImageLimits, digest, prepare
 from explaind.metrics import Metrics
 from explaind.requests import (
@@ -42,6 +42,7 @@ from explaind.requests import (
     ScoreResult,
     TraverseRequest,
     TraverseResult,
+    check_image_count,
 )
 from explaind.settings import Settings
 
@@ -94,10 +95,15 @@ class Engine:
         if not self._catalogue.all():
             raise self._nothing_served()
 
+    def stop(self) -> None:
+        """Opens no further bundle: a `warm` under way ends with the one that it is opening. What is served stays, until
+        `close`."""
+        self._catalogue.stop()
+
     def close(self) -> None:
         """Ends the watching and closes the backends; nothing may be running."""
         self._closed.set()
-        self._catalogue.stop()
+        self.stop()
         if self._monitor.ident is not None:
             self._monitor.join()
         for served in self._catalogue.all():
@@ -135,22 +141,14 @@ class Engine:
         """As `explain`, of many images at once; an image that cannot be used is an error of its own."""
         budget.raise_if_cancelled()
         served = self._catalogue.get(request.model, request.version)
-        batches.check_size(request, self._settings.max_batch_images)
-        support.check_score(served.bundle, request.parameters)
+        check_image_count(len(request.images), self._settings.max_batch_images)
+        support.check_score(served.bundle, request.parameters, field="parameters")
         clock = StageClock()
-        with clock.stage(DECODE):
-            images, errors = batches.prepare_all(
-                request.images, lambda image: self._prepare(image, served.bundle), budget
-            )
-        result = batches.empty_result(served.bundle, request, errors)
-        if images:
-            batch = np.stack(list(images.values()))
-            result = served.pool.run(
-                lambda models: batches.scored(served.work(models, clock, budget), batch, request, result)
-            )
-        self._observing.stages(served.bundle.name, clock, max(len(images), 1))
+        pieces = batches.pieces(len(request.images), served.bundle.manifest.image_shape)
+        result = batches.joined([self._score_piece(served, request, piece, clock, budget) for piece in pieces])
+        self._observing.stages(served.bundle.name, clock, max(len(result.indices), 1))
         self._observing.batch(result, len(request.images))
-        return replace(result, indices=tuple(images), timings=clock.timings)
+        return replace(result, timings=clock.timings)
 
     def compare(self, request: CompareRequest, budget: Budget) -> CompareResult:
         """As `explain`, of what tells two images apart."""
@@ -182,10 +180,12 @@ class Engine:
 
     @staticmethod
     def cost_class(request: ExplanationRequest) -> CostClass:
-        """SLOW: path masks of either solver and local Sobol indices (global ones are read from a table)."""
-        ranking = request.latent_ranking
+        """SLOW: path masks of the fast solver and local Sobol indices (global ones are read from a table)."""
+        ranking, mask = request.latent_ranking, request.path_mask
+        if mask is not None and mask.solver is Solver.REFERENCE:
+            return CostClass.REFERENCE
         sobol = ranking is not None and (ranking.method, ranking.scope) == (RankingMethod.SOBOL, RankingScope.LOCAL)
-        return CostClass.SLOW if sobol or request.path_mask is not None else CostClass.FAST
+        return CostClass.SLOW if sobol or mask is not None else CostClass.FAST
 
     # ---- what there is ----------------------------------------------------------------------------------------
 
@@ -215,6 +215,21 @@ class Engine:
 
     def _serve(self, bundle: Bundle) -> ServedBundle:
         return served_bundle.serve(bundle, self._openers, self.metrics, self._batcher)
+
+    def _score_piece(
+        self, served: ServedBundle, request: ScoreRequest, positions: range, clock: StageClock, budget: Budget
+    ) -> ScoreResult:
+        with clock.stage(DECODE):
+            images, errors = batches.prepare_all(
+                request.images, positions, lambda image: self._prepare(image, served.bundle), budget
+            )
+        result = batches.empty_result(served.bundle, request, errors)
+        if images:
+            batch = np.stack(list(images.values()))
+            result = served.pool.run(
+                lambda models: batches.scored(served.work(models, clock, budget), batch, request, result)
+            )
+        return replace(result, indices=tuple(images))
 
     def _nothing_served(self) -> Exception:
         refused = list(self._catalogue.refusals().values())

@@ -41,7 +41,7 @@ class Observing:
         self._outcome = cache(metrics.path_mask_outcome.labels)
         self._objective = cache(metrics.path_mask_objective.labels)
         self._morph_steps = cache(metrics.morph_steps.labels)
-        self._batch_size = cache(metrics.batch_size.labels)
+        self._message_images = cache(metrics.message_images.labels)
 
     def stages(self, model: str, clock: StageClock, image_count: int = 1) -> None:
         """Stages whole; explanations by the image, a batch as one observation of its mean."""
@@ -65,7 +65,7 @@ class Observing:
 
     def batch(self, result: ScoreResult, image_count: int) -> None:
         """image_count: images asked about, unusable ones too."""
-        self._batch_size(result.model).observe(image_count)
+        self._message_images(result.model).observe(image_count)
         if result.batch is not None:
             observe = self._p_value(result.model).observe
             for p_value in result.batch.p_values:

@@ -44,7 +44,7 @@ def serve(bundle: Bundle, available: Mapping[str, Opener], metrics: Metrics, bat
     Raises BundleInvalid where the bundle is at fault, BackendUnavailable where no backend serves it now,
     ConfigurationError where it is for none of these backends, and what a first explanation raises.
     """
-    observe = metrics.batch_sizes.observer(bundle.name)
+    observe = metrics.backend_batches.observer(bundle.name)
     usable = {
         name: opener if name in REMOTE else _batching(opener, batcher, observe)
         for name, opener in available.items()

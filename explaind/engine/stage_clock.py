@@ -6,7 +6,7 @@ import statistics
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from explaind.errors import DeadlineTooShort
@@ -15,12 +15,12 @@ from explaind.explanations.types import StageTiming
 
 
 class Stage:
-    """Appends its timing. For a request of a millisecond, a generator made into a context manager costs too much."""
+    """Adds its time. For a request of a millisecond, a generator made into a context manager costs too much."""
 
-    __slots__ = ("_backend", "_name", "_start", "_timings")
+    __slots__ = ("_key", "_seconds", "_start")
 
-    def __init__(self, timings: list[StageTiming], name: str, backend: str) -> None:
-        self._timings, self._name, self._backend = timings, name, backend
+    def __init__(self, seconds: dict[tuple[str, str], float], name: str, backend: str) -> None:
+        self._seconds, self._key = seconds, (name, backend)
 
     def __enter__(self) -> None:
         self._start = time.perf_counter()
@@ -28,51 +28,64 @@ class Stage:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is None:
             seconds = time.perf_counter() - self._start
-            self._timings.append(StageTiming(stage=self._name, backend=self._backend, seconds=seconds))
+            self._seconds[self._key] = self._seconds.get(self._key, 0.0) + seconds
 
 
 class StageClock:
-    """Of one request; used by one thread at a time."""
+    """Of one request; used by one thread at a time. A stage that is passed several times, as by each piece of a batch,
+    is one timing of its whole."""
 
     def __init__(self) -> None:
-        self._timings: list[StageTiming] = []
+        self._seconds: dict[tuple[str, str], float] = {}
 
     def stage(self, stage: str, backend: str = "") -> Stage:
         """To be entered with `with`. One that ends in an error is not counted: its time says nothing of the work."""
-        return Stage(self._timings, stage, backend)
+        return Stage(self._seconds, stage, backend)
 
     @property
     def timings(self) -> tuple[StageTiming, ...]:
-        return tuple(self._timings)
+        return tuple(
+            StageTiming(stage=stage, backend=backend, seconds=seconds)
+            for (stage, backend), seconds in self._seconds.items()
+        )
 
 
 class Estimates:
     """What work of a kind takes, from its recent runs. Thread-safe.
 
-    A kind is a stage with what changes its cost, as in `latent_ranking/sobol`. Runs older than `memory_seconds`
-    are forgotten, so that a slow hour does not refuse requests for ever.
+    A kind is a stage with what changes its cost, as in `latent_ranking/sobol`. A run is soon forgotten: what is refused
+    teaches nothing, so that a slow moment would go on refusing whoever is in a hurry, on an idle machine too.
     """
 
     SAMPLES = 64
     MINIMUM = 5
+    MEMORY = 10.0
+    """How long a run is remembered, in its own length: a refusal saves no more than one."""
+    SHORTEST_MEMORY = 1.0
+    """Seconds, of runs of milliseconds."""
 
-    def __init__(self, memory_seconds: float = 60.0) -> None:
+    def __init__(self, memory_seconds: float = 60.0, now: Callable[[], float] = time.monotonic) -> None:
+        """memory_seconds: at most. now: in seconds."""
         self._memory_seconds = memory_seconds
+        self._now = now
         self._runs: defaultdict[str, _Runs] = defaultdict(lambda: _Runs(self.SAMPLES))
         self._lock = threading.Lock()
 
     def add(self, kind: str, seconds: float) -> None:
         with self._lock:
-            self._runs[kind].add(time.monotonic(), seconds)
+            self._runs[kind].add(self._now(), seconds)
 
     def seconds(self, kind: str, *, anytime: bool = False) -> float:
         """The median; of work that can stop early the shortest; 0 with too few recent runs to tell."""
-        since = time.monotonic() - self._memory_seconds
+        now = self._now()
         with self._lock:
-            runs = [seconds for when, seconds in self._runs[kind].latest if when >= since]
+            runs = [seconds for when, seconds in self._runs[kind].latest if now - when <= self._memory_of(seconds)]
         if len(runs) < self.MINIMUM:
             return 0.0
         return min(runs) if anytime else statistics.median(runs)
+
+    def _memory_of(self, seconds: float) -> float:
+        return min(max(self.SHORTEST_MEMORY, self.MEMORY * seconds), self._memory_seconds)
 
     def total(self, kinds: Mapping[str, bool]) -> float:
         """Seconds that a request of these kinds takes at least; see `require`."""

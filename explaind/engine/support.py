@@ -34,12 +34,13 @@ def check(bundle: Bundle, request: ExplanationRequest) -> None:
     if request.path_mask:
         _require_support(bundle, PATH_MASK)
         path_mask_parameters.check(request.path_mask, len(bundle.manifest.class_names))
+        path_mask_parameters.check_path(request.path_mask, bundle.manifest.image_shape)
 
 
-def check_score(bundle: Bundle, parameters: AnomalyScoreParameters) -> None:
-    """As `check`, of an anomaly score alone."""
+def check_score(bundle: Bundle, parameters: AnomalyScoreParameters, *, field: str = "anomaly_score") -> None:
+    """As `check`, of an anomaly score alone. field: of the request, that holds the parameters."""
     _require_support(bundle, ANOMALY_SCORE)
-    conformal.check_level(parameters.level, calibration(bundle, parameters.detector))
+    conformal.check_level(parameters.level, calibration(bundle, parameters.detector), field=f"{field}.level")
 
 
 def calibration(bundle: Bundle, detector: Detector) -> DoubleArray:

@@ -69,13 +69,14 @@ class Work:
         with self.clock.stage(PREDICT, self.models.backend):
             return predict(self.models.classifier, images)
 
-    def score(self, images: FloatArray, parameters: AnomalyScoreParameters) -> AnomalyBatch:
+    def score(self, images: FloatArray, parameters: AnomalyScoreParameters, *, details: bool = True) -> AnomalyBatch:
+        """details: as of `anomaly_score.explain`."""
         self._go_on()
         space = space_with_role(self.bundle, "morphing", ANOMALY_SCORE)
         autoencoder = required(self.models.autoencoders.get(space), self.bundle, ANOMALY_SCORE)
         with self.clock.stage(ANOMALY_SCORE, self.models.backend):
             return anomaly_score.explain(
-                autoencoder, anomaly_reference(self.bundle), images, parameters, budget=self.budget
+                autoencoder, anomaly_reference(self.bundle), images, parameters, budget=self.budget, details=details
             )
 
     def compare(self, images: FloatArray, space: str) -> LatentComparison:

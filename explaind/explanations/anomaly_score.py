@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import Any
+
 import numpy as np
 
 from explaind.explanations import conformal, detectors
@@ -25,6 +29,7 @@ from explaind.explanations.types import (
     Detector,
     DoubleArray,
     FloatArray,
+    ReconstructionLosses,
 )
 
 __all__ = [
@@ -33,11 +38,13 @@ __all__ = [
     "explain",
     "features",
     "fit_mahalanobis",
+    "joined",
     "rebuilt_p_values",
     "supervised_features",
     "supervised_names",
 ]
 
+_LOSSES = tuple(field.name for field in fields(ReconstructionLosses))
 _LISTED_LATENTS = 12  # of the regression's hundred-odd features, those with the largest shares
 
 
@@ -48,10 +55,12 @@ def explain(
     parameters: AnomalyScoreParameters,
     *,
     budget: Budget | None = None,
+    details: bool = True,
 ) -> AnomalyBatch:
     """images: float32 (B, C, H, W) in [0, 1] → scores, conformal p-values and losses of each. (DESIGN §3.2)
 
-    Mahalanobis contributions sum to 1 an image; the regression's are the 12 largest.
+    details: contributions, reconstructions and error maps too. Mahalanobis contributions sum to 1 an image; the
+    regression's are the 12 largest.
     Raises ParameterOutOfRange for a level below 1/(n + 1), ShapeMismatch for images under 11 pixels,
     ExplanationUnsupported where the bundle has no regression, Cancelled.
     """
@@ -75,10 +84,24 @@ def explain(
         losses=parts,
         kl=codes.kl,
         mean_norms=codes.mean_norms,
-        contributions=_contributions(judgement, names),
-        reconstructions=rebuilt,
-        error_maps=_error_maps(images, rebuilt),
+        contributions=_contributions(judgement, names) if details else (),
+        reconstructions=rebuilt if details else rebuilt[:0].copy(),
+        error_maps=_error_maps(images, rebuilt) if details else np.zeros((0, *images.shape[2:]), np.float32),
     )
+
+
+def joined(batches: Sequence[AnomalyBatch]) -> AnomalyBatch:
+    """The numbers of at least one batch without details, by the same detector at the same level, one after another."""
+    return replace(
+        batches[0],
+        probabilities=None if batches[0].probabilities is None else _column(batches, "probabilities"),
+        losses=ReconstructionLosses(**{name: _column([each.losses for each in batches], name) for name in _LOSSES}),
+        **{name: _column(batches, name) for name in ("scores", "p_values", "anomalous", "kl", "mean_norms")},
+    )
+
+
+def _column(parts: Sequence[object], name: str) -> Any:
+    return np.concatenate([getattr(part, name) for part in parts])
 
 
 def rebuilt_p_values(

@@ -20,7 +20,7 @@ class Budget:
 
     deadline: float | None = None
     _cancelled: bool = False
-    _sleepers: list[Callable[[], None]] = field(default_factory=list)
+    _sleepers: list[Callable[[], object]] = field(default_factory=list)
 
     def cancel(self) -> None:
         """Thread-safe; the computation ends at its next step, and at once where it waits for its turn."""
@@ -29,7 +29,7 @@ class Budget:
             wake()
 
     @contextmanager
-    def waking(self, wake: Callable[[], None]) -> Iterator[None]:
+    def waking(self, wake: Callable[[], object]) -> Iterator[None]:
         """Inside, `cancel` calls `wake` too, from its own thread: for who waits and must not miss it.
 
         wake: called at once where the budget is cancelled already; must not block, and may be called once more than

@@ -310,7 +310,8 @@ class Contribution:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnomalyBatch:
-    """Scores of B images. All arrays (B,); contributions: one tuple an image; reconstructions (B, C, H, W)."""
+    """Scores of B images. All arrays (B,); contributions: one tuple an image; reconstructions (B, C, H, W), error_maps
+    (B, H, W). These three are empty where numbers alone were asked for."""
 
     detector: Detector
     scores: DoubleArray

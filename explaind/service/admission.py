@@ -36,17 +36,21 @@ TELL_SECONDS = 1.0
 
 
 class Admission:
-    """One lane a cost class: millisecond work never waits behind a path mask, nor starves it."""
+    """One lane a cost class: millisecond work never waits behind a path mask, nor starves it, and neither waits for a
+    minute of the reference solver's."""
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
-        workers = {CostClass.FAST: settings.workers, CostClass.SLOW: settings.slow_workers}
+        workers = {
+            CostClass.FAST: settings.workers,
+            CostClass.SLOW: settings.slow_workers,
+            CostClass.REFERENCE: settings.reference_workers,
+        }
         self._lanes = {kind: Lane(kind, workers[kind], settings, metrics) for kind in CostClass}
-        self._fast, self._slow = self._lanes[CostClass.FAST], self._lanes[CostClass.SLOW]
 
     @property
     def crowded(self) -> bool:
         """Whether some class would be refused now."""
-        return self._fast.is_full() or self._slow.is_full()
+        return any(lane.is_full() for lane in self._lanes.values())
 
     def refusal(self, cost_class: CostClass, remaining: float) -> QueueFull | None:
         """What a call with `remaining` seconds left is to be refused with now; to be asked before any work for it."""
@@ -89,8 +93,9 @@ class Lane:
         self._typical_seconds = 0.0
         self._untold, self._told = 0, float("-inf")
         self._slots = asyncio.Semaphore(workers)
-        # Streams may fill half of the queue, so that single calls still find a place beside them.
-        self.streamed = asyncio.Semaphore(max(1, settings.queue_size // 2))
+        # Items of streams that wait in the queue: one for each worker that may end next. More would feed no worker
+        # better, and the queue would look too long to single calls.
+        self.streamed = asyncio.Semaphore(max(1, min(workers, settings.queue_size // 2)))
         self._threads = WorkerThreads(workers, name=f"explaind-{self._name}")
         self._depth = metrics.queue_depth.labels(self._name)
         self._inflight = metrics.inflight_requests.labels(self._name)

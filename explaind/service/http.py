@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,7 +26,7 @@ class MetricsServer:
             serving = staticmethod(is_serving)
 
         try:
-            self._server = _Listener((host, port), Handler)
+            self._server = _Listener(host, port, Handler)
         except OSError as error:
             raise cannot_listen(host, port, error, option="--metrics-port") from error
         self._thread = threading.Thread(
@@ -48,6 +49,11 @@ class _Listener(ThreadingHTTPServer):
     # A scraper that hangs must not hold the stop.
     block_on_close = False
     request_queue_size = 32
+
+    def __init__(self, host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        """IPv4 or IPv6, as the host is."""
+        self.address_family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        super().__init__((host, port), handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A scraper that went away is no event."""

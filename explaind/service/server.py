@@ -44,6 +44,10 @@ MOST_PENDING = 20_000
 """Calls that have arrived and wait for the event loop, some 10 KiB each besides their message. Fewer: a burst is
 cancelled untyped; more: memory without use, as their callers have given up before their turn."""
 
+CONNECTION_SECONDS = 300
+"""After which a caller is asked to connect anew, so that balancers spread load; its calls under way go on to their end.
+Shorter: connecting shows; longer: a new replica stays idle."""
+
 OWN_SERVICES = (
     explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"],
     model_service_pb2.DESCRIPTOR.services_by_name["ModelService"],
@@ -125,6 +129,7 @@ class Server:
         grace = self.settings.grace_seconds if grace_seconds is None else grace_seconds
         await self._stop_grpc(grace, hurry)
         await self._admission.close()
+        await asyncio.to_thread(self._served.stop)  # or health, which warms, would wait until every model is open
         await self._health.close()
         await asyncio.to_thread(self._http.close)
         await asyncio.to_thread(self._served.close)
@@ -244,6 +249,6 @@ def _options(settings: Settings) -> list[tuple[str, Any]]:
         ("grpc.keepalive_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-        ("grpc.max_connection_age_ms", 300_000),  # lets balancers spread connections anew
-        ("grpc.max_connection_age_grace_ms", 30_000),
+        # No grace period: gRPC would cut what is under way at its end. A caller that is lost shows by its keepalive.
+        ("grpc.max_connection_age_ms", CONNECTION_SECONDS * 1000),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable
 from functools import cache
@@ -34,8 +35,9 @@ ResponseT = TypeVar("ResponseT")
 
 LARGE_MESSAGE = 256 * 1024
 """Bytes from which on a message is converted in a thread: copying its pixels would hold up the event loop."""
-LARGE_BATCH = 256
-"""Images from which on a ScoreAnomalies message is work of the slow class: it takes a worker for seconds."""
+LARGE_BATCH = 256 * 28 * 28
+"""Values of the model's images, channels and all, from which on a ScoreAnomalies message is work of the slow class: 256
+grey digits, or 17 pictures of 64×64 in colour."""
 
 
 class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceServicer):
@@ -56,7 +58,7 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
         def of_explain(message: pb.ExplainRequest) -> CostClass:
             return self._engine.cost_class(convert.asked_from_proto(message))
 
-        known: dict[str, CostClassOf] = {"Explain": of_explain, "ScoreAnomalies": _cost_class_of_batch}
+        known: dict[str, CostClassOf] = {"Explain": of_explain, "ScoreAnomalies": self._cost_class_of_batch}
         service = pb.DESCRIPTOR.services_by_name["ExplanationService"]
         unary = [method for method in service.methods if not method.client_streaming]
         return {f"/{service.full_name}/{method.name}": known.get(method.name, fast) for method in unary}
@@ -76,8 +78,9 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
     async def ScoreAnomalies(  # noqa: N802
         self, request: pb.ScoreAnomaliesRequest, context: Context
     ) -> pb.ScoreAnomaliesResponse:
-        budget, request_id, cost_class = budget_of(context), request_ids.current(), _cost_class_of_batch(request)
+        budget, request_id = budget_of(context), request_ids.current()
         scored = await _off_the_loop(request, self._score_request)
+        cost_class = self._cost_class_of_batch(request)
 
         def work() -> pb.ScoreAnomaliesResponse:
             with calling(request_id=request_id, budget=budget, cost_class=cost_class):
@@ -147,6 +150,12 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
             return pb.StreamExplainResponse(item_id=item.item_id, error=self._item_status(error))
         return pb.StreamExplainResponse(item_id=item.item_id, response=response)
 
+    def _cost_class_of_batch(self, message: pb.ScoreAnomaliesRequest) -> CostClass:
+        """Raises ModelNotFound, Unavailable."""
+        shape = self._engine.describe(message.model, message.model_version).image_shape
+        values = convert.score_size(message) * math.prod(shape)
+        return CostClass.SLOW if values >= LARGE_BATCH else CostClass.FAST
+
     def _score_request(self, message: pb.ScoreAnomaliesRequest) -> ScoreRequest:
         return convert.score_request_from_proto(message, max_images=self._settings.max_batch_images)
 
@@ -168,10 +177,6 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
 def budget_of(context: Context) -> Budget:
     remaining: float | None = context.time_remaining()
     return Budget(deadline=None if remaining is None else time.monotonic() + remaining)
-
-
-def _cost_class_of_batch(message: pb.ScoreAnomaliesRequest) -> CostClass:
-    return CostClass.SLOW if convert.score_size(message) >= LARGE_BATCH else CostClass.FAST
 
 
 def _response(

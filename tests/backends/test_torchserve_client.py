@@ -17,7 +17,8 @@ from explaind.backends.call_context import calling, current
 from explaind.backends.torchserve_client import TorchServeClient
 from explaind.backends.torchserve_management import ModelName, ready_models
 from explaind.backends.torchserve_stubs import inference_pb2, inference_pb2_grpc
-from explaind.errors import BackendUnavailable, DeadlineTooShort, ShapeMismatch
+from explaind.errors import BackendUnavailable, Cancelled, DeadlineTooShort, ShapeMismatch
+from explaind.explanations.budget import Budget
 
 Answer = Callable[[inference_pb2.PredictionsRequest, grpc.ServicerContext], bytes]
 MODEL = ModelName("mnist-classifier", "1")
@@ -154,6 +155,27 @@ def test_a_hanging_worker_ends_with_whose_time_was_up(server: tuple[Server, str]
     with pytest.raises(DeadlineTooShort if callers else BackendUnavailable), calling(deadline=deadline):
         client.call(MODEL, "predict", ARRAYS)
     released.set()
+    client.close()
+
+
+def test_a_cancelled_caller_waits_for_no_hanging_worker(server: tuple[Server, str]) -> None:
+    """Its hop is cancelled too, so that TorchServe may drop it; nothing else ends this one."""
+    budget, dropped = Budget(), threading.Event()
+
+    def hang(request: inference_pb2.PredictionsRequest, context: grpc.ServicerContext) -> bytes:
+        context.add_callback(dropped.set)
+        budget.cancel()
+        assert dropped.wait(60)
+        return b""
+
+    server[0].answer = hang
+    client = TorchServeClient(server[1], timeout_seconds=1e6)
+    with pytest.raises(Cancelled), calling(budget=budget):
+        client.call(MODEL, "predict", ARRAYS)
+    assert dropped.wait(60)
+    with pytest.raises(Cancelled), calling(budget=budget):
+        client.call(MODEL, "predict", ARRAYS)
+    assert len(server[0].requests) == 1, "of a cancelled caller nothing is sent"
     client.close()
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import CapturingLogger
 
 from explaind.bundles import manifest
 from explaind.bundles.bundle import Bundle
@@ -122,6 +125,63 @@ def test_a_bad_bundle_is_refused_by_name_and_the_others_served(catalogue: Catalo
     assert "networks.json was altered" in catalogue.refusals()["broken", "1"].message
 
 
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> set[Path]:
+    """Folders that may not be listed and files that may not be looked at: root, as whom tests may run, could not be
+    kept out of real ones."""
+    paths: set[Path] = set()
+
+    def guarded(real: Callable[..., Any], *, files: bool) -> Callable[..., Any]:
+        def look(path: Path, **options: Any) -> Any:
+            if path in paths and bool(path.suffix) == files:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return real(path, **options)
+
+        return look
+
+    monkeypatch.setattr(Path, "iterdir", guarded(Path.iterdir, files=False))
+    monkeypatch.setattr(Path, "stat", guarded(Path.stat, files=True))
+    return paths
+
+
+def test_a_folder_that_cannot_be_read_is_warned_of_once_and_the_others_served(
+    catalogue: Catalogue[Opened], tmp_path: Path, unreadable: set[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = CapturingLogger()
+    monkeypatch.setattr("explaind.bundles.catalogue.log", said)
+    (tmp_path / "lost+found").mkdir()
+    small_bundle.write(tmp_path)
+    unreadable.add(tmp_path / "lost+found")
+    catalogue.refresh()
+    catalogue.refresh()
+    assert _versions(catalogue) == [("small", "1")]
+    warned = [call.kwargs["folder"] for call in said.calls if call.method_name == "warning"]
+    assert warned == [str(tmp_path / "lost+found")]
+
+
+def test_a_model_whose_folder_cannot_be_read_any_more_goes_on(
+    catalogue: Catalogue[Opened], tmp_path: Path, unreadable: set[Path], owner: Owner
+) -> None:
+    small_bundle.write(tmp_path)
+    catalogue.refresh()
+    unreadable.add(tmp_path / "small")
+    catalogue.refresh()
+    assert _versions(catalogue) == [("small", "1")]
+    unreadable.clear()
+    catalogue.refresh()
+    assert owner.opened == [("small", "1")], "nothing has changed"
+
+
+def test_a_file_that_cannot_be_looked_at_is_its_bundles_own_defect(
+    catalogue: Catalogue[Opened], tmp_path: Path, unreadable: set[Path]
+) -> None:
+    unreadable.add(small_bundle.write(tmp_path, name="closed") / "weights.safetensors")
+    small_bundle.write(tmp_path)
+    catalogue.refresh()
+    assert _versions(catalogue) == [("small", "1")]
+    assert catalogue.refusals().keys() == {("closed", "1")}
+
+
 def test_a_new_version_becomes_the_default_and_a_removed_one_goes(
     catalogue: Catalogue[Opened], tmp_path: Path, owner: Owner
 ) -> None:
@@ -177,6 +237,18 @@ def test_a_half_copied_version_is_taken_once_it_is_whole(catalogue: Catalogue[Op
     assert catalogue.refusals().keys() == {("elsewhere", "small")}
 
 
+def test_once_it_is_stopped_no_further_bundle_is_opened(
+    catalogue: Catalogue[Opened], tmp_path: Path, owner: Owner
+) -> None:
+    owner.fail = lambda bundle: catalogue.stop()
+    for version in ("1", "2", "3"):
+        small_bundle.write(tmp_path, version)
+    catalogue.refresh()
+    assert owner.opened == [("small", "1")]
+    with pytest.raises(ModelLoading):
+        catalogue.get("another")
+
+
 def test_new_labels_are_a_change(catalogue: Catalogue[Opened], tmp_path: Path) -> None:
     digest = manifest.read(small_bundle.write(tmp_path)).spaces[0].encoder_digest
     catalogue.refresh()
@@ -200,6 +272,45 @@ def test_while_no_backend_lives_the_version_is_tried_again(
     catalogue.refresh()
     assert _versions(catalogue) == [("small", "1")]
     assert catalogue.refusals() == {}
+
+
+def test_while_no_backend_lives_callers_are_told_to_come_back(
+    catalogue: Catalogue[Opened], tmp_path: Path, owner: Owner
+) -> None:
+    small_bundle.write(tmp_path)
+    catalogue.refresh()
+
+    def nobody(bundle: Bundle) -> None:
+        raise BackendUnavailable("nobody is there", retry_after=3.0, metadata={"backends": "torchserve"})
+
+    owner.fail = nobody
+    small_bundle.write(tmp_path, "2")
+    small_bundle.write(tmp_path, name="another")
+    catalogue.refresh()
+    for model, version in (("another", ""), ("another", "1"), ("small", "2")):
+        with pytest.raises(BackendUnavailable, match="nobody is there") as caught:
+            catalogue.get(model, version)
+        assert (caught.value.retry_after, caught.value.metadata) == (3.0, {"backends": "torchserve"})
+    assert catalogue.get("small").bundle.version == "1", "the last good one serves on"
+    with pytest.raises(ModelNotFound):
+        catalogue.get("another", "2")
+
+
+def test_a_store_that_is_not_polled_still_tries_again_what_nobody_could_serve(
+    catalogue: Catalogue[Opened], tmp_path: Path, owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(bundle: Bundle) -> None:
+        raise BackendUnavailable("nobody is there")
+
+    owner.fail = nobody
+    small_bundle.write(tmp_path)
+    catalogue.refresh()
+    small_bundle.write(tmp_path, "2")
+    owner.fail = lambda bundle: None
+    monkeypatch.setattr("explaind.bundles.catalogue.RETRY_SECONDS", 0.02)
+    catalogue.watch(0)
+    assert owner.changed.wait(20)
+    assert _versions(catalogue) == [("small", "1")], "what is new is not looked for"
 
 
 def test_a_defect_nobody_thought_of_is_one_bundles_own(

@@ -52,7 +52,8 @@ GONE = status(grpc.StatusCode.UNAVAILABLE, "BACKEND_UNAVAILABLE", "No backend li
 
 class StandIn(service_grpc.ExplanationServiceServicer, model_grpc.ModelServiceServicer):
     """failures: what the next calls end with. item_failures: what the next items of streams and batches end with.
-    request_ids: of every attempt. asked: the bytes of every image that was looked at. seconds: an item takes."""
+    request_ids: of every attempt. asked: the bytes of every image that was looked at. seconds: an item takes.
+    padding: bytes that an answer of Explain holds more."""
 
     def __init__(self) -> None:
         self.failures: deque[status_pb2.Status] = deque()
@@ -62,6 +63,7 @@ class StandIn(service_grpc.ExplanationServiceServicer, model_grpc.ModelServiceSe
         self.requests: list[Any] = []
         self.remaining: list[float] = []
         self.seconds = 0.0
+        self.padding = 0
         self.pushback_ms = ""
         self.cancelled = threading.Event()
         self.digest = DIGEST
@@ -171,6 +173,7 @@ class StandIn(service_grpc.ExplanationServiceServicer, model_grpc.ModelServiceSe
     def _answer(self, request: service_pb.ExplainRequest) -> service_pb.ExplainResponse:
         index = number(request.image.encoded)
         return service_pb.ExplainResponse(
+            latent_ranking=pb.LatentRanking(latent_space=" " * self.padding) if self.padding else None,
             model=request.model,
             model_version=request.model_version,
             prediction=pb.Prediction(class_index=index, class_name=CLASSES[index], probability=0.25),

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from explaind_client import Ask, AsyncClient
-from explaind_client.errors import BackendUnavailable, ImageUndecodable, ServerUnreachable
+from explaind_client.errors import BackendUnavailable, ImageUndecodable, InvalidRequest, ServerUnreachable
 from tests.client.stand_in import GONE, StandIn, picture
 
 pytestmark = pytest.mark.asyncio
@@ -89,3 +89,10 @@ async def test_leaving_a_stream_cancels_it(address: str, stand_in: StandIn) -> N
         await anext(stream)
         await stream.aclose()  # type: ignore[attr-defined]
         assert await asyncio.to_thread(stand_in.cancelled.wait, 5)
+
+
+async def test_an_answer_over_the_transports_limit_says_so(address: str, stand_in: StandIn) -> None:
+    stand_in.padding = 65 * 2**20
+    async with AsyncClient(address) as client:
+        with pytest.raises(InvalidRequest, match="ask for less"):
+            await client.explain(picture(1), model="digits")

@@ -14,7 +14,7 @@ import grpc
 import pyarrow.parquet as pq
 import pytest
 
-from explaind_client import Ask, Client, batch_ask
+from explaind_client import Ask, Client
 from explaind_client.batch import BatchJob, BatchSummary, run
 from explaind_client.errors import (
     BackendUnavailable,
@@ -92,19 +92,6 @@ def test_scores_go_in_batches_and_masks_through_the_stream(job: BatchJob, client
     assert [row["path"] for row in rows] == _names(job.folder)
     assert {row["outcome"] for row in rows if not row["error"]} == {"converged"}
     assert sum(bool(row["error"]) for row in rows) == 2
-
-
-def test_no_stream_outlives_a_daemons_connections(
-    job: BatchJob, client: Client, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    masks = replace(job, ask=Ask(model="digits", path_mask=True), shard_size=100)
-    run(masks, client)
-    at_once, streams = _rows(masks), len(stand_in.request_ids)
-    monkeypatch.setattr(batch_ask, "STREAM_SECONDS", 0.0)
-    run(replace(masks, output=masks.output.with_name("again.parquet")), client)
-    assert pq.read_table(masks.output.with_name("again.parquet")).to_pylist() == at_once
-    assert streams == 2, "GetModel and one stream"
-    assert len(stand_in.request_ids) - streams == 1 + 27, "GetModel and a stream for each image"
 
 
 @pytest.mark.parametrize("path_mask", [False, True])

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from explaind.service import request_ids
 from explaind.v1 import explanation_pb2 as pb
 from explaind_client import Ask, Client, PathMaskParameters
 from explaind_client.errors import ImageUndecodable, InvalidRequest, ParameterOutOfRange, ServerUnreachable
+from explaind_client.requests import REQUEST_ID
 from tests.client.stand_in import BUSY, StandIn, picture
 
 
@@ -48,7 +50,11 @@ def test_the_callers_request_id_is_kept(client: Client, stand_in: StandIn) -> No
     assert stand_in.request_ids == ["order-66"]
 
 
-@pytest.mark.parametrize("request_id", ["x" * 129, "two\nlines", "é"])
+def test_a_request_id_is_what_a_daemon_takes_as_one() -> None:
+    assert REQUEST_ID.pattern == request_ids.ACCEPTED.pattern
+
+
+@pytest.mark.parametrize("request_id", ["x" * 129, "two\nlines", "two words", "é"])
 def test_request_id_that_no_header_holds_is_refused(client: Client, request_id: str) -> None:
     with pytest.raises(InvalidRequest):
         client.list_models(request_id=request_id)

@@ -75,6 +75,14 @@ def test_message_over_the_transports_limit_is_the_images_fault(client: Client) -
         client.score_anomalies([b"\x89PNG" + bytes(15 * 2**20)] * 3, model="digits")
 
 
+def test_an_answer_over_the_transports_limit_is_not_the_images_fault(client: Client, stand_in: StandIn) -> None:
+    stand_in.padding = 65 * 2**20
+    with pytest.raises(errors.InvalidRequest, match="ask for less") as caught:
+        client.explain(picture(1), model="digits")
+    assert not isinstance(caught.value, errors.ImageTooLarge)
+    assert len(stand_in.requests) == 1, "asking again would bring the same"
+
+
 def test_model_not_found_says_what_there_is(client: Client) -> None:
     with pytest.raises(errors.ModelNotFound) as caught:
         client.get_model("moons")

@@ -8,8 +8,7 @@ import pytest
 from explaind.v1 import explanation_pb2 as pb
 from explaind_client import to_array, to_tensor
 from explaind_client.errors import ImageTooLarge, ImageUndecodable, InvalidRequest, ShapeMismatch
-from explaind_client.images import to_batch, to_image
-from explaind_client.retry import MAX_IMAGE_BYTES
+from explaind_client.images import MAX_IMAGE_BYTES, to_batch, to_image
 
 
 def test_path_and_bytes_are_sent_as_they_are(tmp_path: Path) -> None:

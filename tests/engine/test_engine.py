@@ -26,6 +26,7 @@ from explaind.explanations.types import (
     PathMaskParameters,
     RankingMethod,
     RankingScope,
+    Solver,
 )
 from explaind.requests import CostClass, ExplanationRequest, ImageInput, ScoreRequest
 from tests.conftest import RealImages
@@ -179,6 +180,7 @@ def test_the_first_to_ask_the_forest_waits_no_longer_than_the_next(
         ({}, CostClass.FAST),
         ({"latent_ranking": RANKING, "anomaly_score": SCORE}, CostClass.FAST),
         ({"path_mask": MASK}, CostClass.SLOW),
+        ({"path_mask": PathMaskParameters(solver=Solver.REFERENCE)}, CostClass.REFERENCE),
         ({"latent_ranking": LatentRankingParameters(method=RankingMethod.SOBOL)}, CostClass.SLOW),
         (
             {"latent_ranking": LatentRankingParameters(method=RankingMethod.SOBOL, scope=RankingScope.GLOBAL)},

@@ -11,7 +11,8 @@ import pytest
 
 from explaind.bundles import manifest, reference
 from explaind.engine import Engine
-from explaind.errors import ExplanationUnsupported, ModelNotFound, ParameterOutOfRange
+from explaind.errors import ExplanationUnsupported, InvalidRequest, ModelNotFound, ParameterOutOfRange
+from explaind.explanations import path_mask_parameters
 from explaind.explanations.budget import Budget
 from explaind.explanations.types import AnomalyScoreParameters, LatentRankingParameters, PathMaskParameters, Reference
 from explaind.requests import CompareRequest, ExplanationRequest, ImageInput, ScoreRequest, TraverseRequest
@@ -57,6 +58,15 @@ def test_what_the_image_has_no_part_in_is_refused_without_it(
         engine.check(dataclasses.replace(good, **asked), Budget())  # type: ignore[arg-type]
 
 
+def test_a_path_that_no_answer_can_hold_is_refused_without_the_image(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(path_mask_parameters, "MAX_PATH_BYTES", 50 * 28 * 28 * 4)
+    asked = ExplanationRequest(model="mnist", image=ImageInput(), path_mask=PathMaskParameters(include_path=True))
+    with pytest.raises(ParameterOutOfRange, match="one answer holds 50 images"):
+        engine.check(asked, Budget())
+
+
 def test_unknown_models_and_versions(engine: Engine, digit: ImageInput) -> None:
     for model, version in (("emnist", ""), ("mnist", "2"), ("", "")):
         with pytest.raises(ModelNotFound):
@@ -74,10 +84,10 @@ def test_a_made_up_model_makes_no_series(engine: Engine, digit: ImageInput) -> N
 def test_batches_have_a_size(open_engine: Callable[..., Engine], store: Path, digit: ImageInput) -> None:
     engine = open_engine(store, max_batch_images=2)
     engine.warm()
-    for images in ((), (digit,) * 3):
-        with pytest.raises(ParameterOutOfRange, match="from 1 to 2") as caught:
+    for images, error in (((), InvalidRequest), ((digit,) * 3, ParameterOutOfRange)):
+        with pytest.raises(error, match=r"no image|at most 2") as caught:
             engine.score(ScoreRequest(model="mnist", images=images), Budget())
-        assert caught.value.field == "images"
+        assert caught.value.field == "source"
 
 
 def _without_statistics(store: Path) -> Path:

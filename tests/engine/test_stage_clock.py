@@ -70,6 +70,22 @@ def test_few_runs_say_nothing_and_old_ones_are_forgotten() -> None:
     assert _estimates("sobol", *[9.0] * 5, memory_seconds=-1).seconds("sobol") == 0
 
 
+@pytest.mark.parametrize(("took", "remembered"), [(0.01, 1.0), (0.4, 4.0), (2.0, 20.0), (30.0, 60.0)])
+def test_a_slow_moment_is_forgotten_after_some_ten_times_its_length(took: float, remembered: float) -> None:
+    """Though nothing has come since that would tell better: refused requests do not."""
+    now = 0.0
+    estimates = Estimates(now=lambda: now)
+    for _ in range(Estimates.SAMPLES):
+        estimates.add("sobol", took)
+    now = 0.99 * remembered
+    assert estimates.seconds("sobol") == took
+    now = 1.01 * remembered
+    assert estimates.seconds("sobol") == 0
+    for _ in range(Estimates.MINIMUM):
+        estimates.add("sobol", took / 4)
+    assert estimates.seconds("sobol") == took / 4, "of those before none counts"
+
+
 def test_only_the_latest_runs_count_and_equal_ones_are_told_apart() -> None:
     latest = [1.0, 3.0] * (Estimates.SAMPLES // 2)
     estimates = _estimates("sobol", *[2.0, 2.0, 0.1, 9.0], *latest)

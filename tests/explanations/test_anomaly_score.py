@@ -103,6 +103,26 @@ def test_a_batch_scores_as_its_images_do(vae: _Subspace, reference: AnomalyRefer
     assert together.error_maps.mean(axis=(1, 2)) == pytest.approx(together.losses.mse, rel=1e-5)
 
 
+@pytest.mark.parametrize("detector", list(Detector), ids=lambda detector: detector.value)
+def test_batches_without_details_join_to_the_numbers_of_the_whole(
+    vae: _Subspace, reference: AnomalyReference, detector: Detector
+) -> None:
+    images, parameters = _inside(vae, 5, 14), AnomalyScoreParameters(detector=detector)
+    whole = anomaly_score.explain(vae, reference, images, parameters)
+    parts = [
+        anomaly_score.explain(vae, reference, part, parameters, details=False) for part in (images[:2], images[2:])
+    ]
+    assert [(part.contributions, part.reconstructions.size, part.error_maps.size) for part in parts] == [((), 0, 0)] * 2
+    joined = anomaly_score.joined(parts)
+    assert joined.scores == pytest.approx(whole.scores, rel=1e-5)
+    assert joined.losses.ssim == pytest.approx(whole.losses.ssim, rel=1e-5)
+    assert np.array_equal(joined.anomalous, whole.anomalous)
+    if whole.probabilities is None:
+        assert joined.probabilities is None
+    else:
+        assert joined.probabilities == pytest.approx(whole.probabilities, rel=1e-5)
+
+
 def test_mahalanobis_shares_sum_to_one_and_fall(vae: _Subspace, reference: AnomalyReference) -> None:
     batch = anomaly_score.explain(vae, reference, _outside(3, 15), AnomalyScoreParameters())
     for row in batch.contributions:

@@ -33,6 +33,7 @@ from explaind.explanations.types import (
     LabelConfidence,
     Prediction,
     ReconstructionLosses,
+    Solver,
 )
 from explaind.requests import (
     BackendState,
@@ -59,7 +60,7 @@ CLASSES = ("dark", "bright")
 @dataclass
 class SmallEngine:
     """Says "bright" from a mean of 0.5 on. seconds: how long an explanation computes, looking at its budget.
-    failure: what it raises instead. A path mask is of the slow class."""
+    failure: what it raises instead. image_shape: what it says its model takes. A path mask is of the slow class."""
 
     seconds: float = 0.0
     failure: Exception | None = None
@@ -71,7 +72,9 @@ class SmallEngine:
     seen: list[ExplanationRequest] = field(default_factory=list)
     asked_for: list[tuple[CallContext, Budget]] = field(default_factory=list)
     traversed: list[TraversalParameters] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
     closed: bool = False
+    image_shape: tuple[int, ...] = SHAPE
     slow_gate: threading.Event | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -185,7 +188,9 @@ class SmallEngine:
         return self.slow_gate
 
     def cost_class(self, request: ExplanationRequest) -> CostClass:
-        return CostClass.FAST if request.path_mask is None else CostClass.SLOW
+        if request.path_mask is None:
+            return CostClass.FAST
+        return CostClass.REFERENCE if request.path_mask.solver is Solver.REFERENCE else CostClass.SLOW
 
     def list_models(self) -> tuple[ModelSummary, ...]:
         return (ModelSummary(name="small", versions=("1",), description="Linear."),)
@@ -197,7 +202,7 @@ class SmallEngine:
             version="1",
             description="Linear.",
             class_names=CLASSES,
-            image_shape=SHAPE,
+            image_shape=self.image_shape,
             latent_spaces=(),
             calibrations=(),
             bundle_digest="b" * 64,
@@ -212,6 +217,9 @@ class SmallEngine:
     def warm(self) -> None:
         if self.warming_failure is not None:
             raise self.warming_failure
+
+    def stop(self) -> None:
+        self.stopping.set()
 
     def close(self) -> None:
         self.closed = True

@@ -58,6 +58,19 @@ async def test_slow_work_does_not_keep_fast_work_waiting(start, small_engine, re
     await until(lambda: running.engine.running == 0)
 
 
+async def test_the_reference_solver_keeps_no_fast_one_waiting(start, small_engine, request_for, until):
+    running = await start(small_engine(seconds=60.0), slow_workers=1, reference_workers=1)
+    mask = explanation_pb2.PathMaskParameters(solver=explanation_pb2.SOLVER_REFERENCE)
+    calls = [running.explanations.Explain(request_for(path_mask=mask)) for _ in range(3)]
+    await until(lambda: running.engine.running == 1)
+    running.engine.seconds = 0.0
+    fast = request_for(path_mask=explanation_pb2.PathMaskParameters())
+    assert (await running.explanations.Explain(fast, timeout=10)).prediction.class_name == "bright"
+    for call in calls:
+        call.cancel()
+    await until(lambda: running.engine.running == 0)
+
+
 async def test_a_caller_that_leaves_stops_the_computation(start, small_engine, request_for, until):
     running = await start(small_engine(seconds=60.0))
     call = running.explanations.Explain(request_for())

@@ -258,6 +258,16 @@ async def test_an_unknown_model(stub, fields):
     assert (await refused(stub, asked(**fields)))[:2] == ("NOT_FOUND", "MODEL_NOT_FOUND")
 
 
+async def test_a_level_of_many_scores_is_named_as_the_message_names_it(stub):
+    request = explanation_service_pb2.ScoreAnomaliesRequest(
+        model="mnist",
+        encoded=explanation_service_pb2.EncodedImages(images=[b"never looked at"]),
+        parameters=explanation_pb2.AnomalyScoreParameters(level=2.0),
+    )
+    refusal = await refused(stub, request, "ScoreAnomalies")
+    assert refusal == ("INVALID_ARGUMENT", "PARAMETER_OUT_OF_RANGE", "parameters.level")
+
+
 async def test_an_unknown_latent_space(stub):
     code, reason, _ = await refused(stub, asked(latent_ranking=Ranking(latent_space="made-up")))
     assert code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION")

@@ -28,25 +28,25 @@ async def test_a_reference_solver_given_up_or_out_of_time_frees_its_worker(until
     server = Server(Settings(port=0, metrics_port=0, model_store=ROOT / "model_store"))
     await server.start()
 
-    def slow(name):
-        return server.metrics.registry.get_sample_value(f"explaind_{name}", {"cost_class": "slow"})
+    def lane(name):
+        return server.metrics.registry.get_sample_value(f"explaind_{name}", {"cost_class": "reference"})
 
     async with grpc.aio.insecure_channel(server.address) as channel:
         stub = explanation_service_pb2_grpc.ExplanationServiceStub(channel)
         await until(lambda: server.serving, 60)
         request = explanation_service_pb2.ExplainRequest(model="mnist", image=digit(), path_mask=REFERENCE)
         call = stub.Explain(request)
-        await until(lambda: slow("inflight_requests") == 1)
+        await until(lambda: lane("inflight_requests") == 1)
         await asyncio.sleep(0.2)  # into the solver
         call.cancel()
-        await until(lambda: slow("inflight_requests") == 0)
+        await until(lambda: lane("inflight_requests") == 0)
 
         try:  # best so far, or the deadline: both are answers
             answer = await stub.Explain(request, timeout=1.0)
             assert answer.path_mask.outcome == explanation_pb2.PATH_MASK_OUTCOME_BEST_SO_FAR
         except grpc.aio.AioRpcError as error:
             assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await until(lambda: slow("inflight_requests") == 0)
+        await until(lambda: lane("inflight_requests") == 0)
 
         fast = explanation_service_pb2.ExplainRequest(
             model="mnist", image=digit(), path_mask=explanation_pb2.PathMaskParameters()

@@ -33,6 +33,7 @@ from explaind.requests import ExplanationRequest, ImageInput, ScoreResult
 from explaind.service import convert
 from explaind.service.convert import AnswerForm, enums
 from explaind.v1 import explanation_pb2, explanation_service_pb2
+from tests.service.to_proto import request_to_proto
 
 FLOAT32 = explanation_pb2.DATA_TYPE_FLOAT32
 UINT8 = explanation_pb2.DATA_TYPE_UINT8
@@ -132,7 +133,7 @@ requests = st.builds(
 @settings(max_examples=60, deadline=None)
 @given(requests)
 def test_a_request_survives_the_wire(request_):
-    wire = convert.request_to_proto(request_).SerializeToString()
+    wire = request_to_proto(request_).SerializeToString()
     assert convert.request_from_proto(explanation_service_pb2.ExplainRequest.FromString(wire)) == request_
 
 

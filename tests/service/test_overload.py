@@ -175,6 +175,30 @@ async def test_a_queue_is_as_long_as_can_be_worked_off_in_time(start, small_engi
     await emptied(running, calls, until)
 
 
+async def test_streams_push_no_single_call_out_of_the_queue(start, small_engine, request_for, until):
+    """However many items they hold, which wait outside of it."""
+
+    class Counting(type(small_engine())):
+        checked = 0
+
+        def check(self, request, budget):
+            self.checked += 1
+
+    running = await start(Counting(seconds=0.2), workers=1, queue_size=64, queue_seconds=0.1, stream_window=16)
+    await running.explain()
+    running.engine.seconds = 60.0
+    items = [
+        explanation_service_pb2.StreamExplainRequest(item_id=str(number), request=request_for()) for number in range(16)
+    ]
+    stream = running.explanations.StreamExplain(iter(items))
+    await until(lambda: running.engine.checked == 1 + len(items) and running.engine.running == 1)
+    assert lane(running, "queue_depth") == 1
+    single = running.explanations.Explain(request_for(), timeout=60)
+    await until(lambda: single.done() or lane(running, "queue_depth") == 2)
+    assert not single.done(), await outcome(single)
+    await emptied(running, [stream, single], until)
+
+
 async def test_a_call_that_would_wait_past_its_deadline_is_refused_at_once(start, small_engine, request_for, until):
     running = await start(small_engine(seconds=0.5), workers=1, queue_size=64, queue_seconds=100.0)
     await running.explain()

@@ -46,14 +46,27 @@ async def test_a_batch_too_large_is_refused_as_a_whole(start):
     assert "at most 2" in caught.value.details()
 
 
-async def test_a_large_batch_takes_the_slow_lane(start):
-    running = await start()
-    request = explanation_service_pb2.ScoreAnomaliesRequest(model="small", batch=batch([0.1] * 256))
-    assert len((await running.explanations.ScoreAnomalies(request)).scores) == 256
+@pytest.mark.parametrize(("shape", "large"), [((1, 28, 28), 256), ((3, 64, 64), 17)])
+async def test_a_batch_of_many_pixels_takes_the_slow_lane(start, small_engine, shape, large):
+    """Of the model's images: what a file will decode to is not known yet."""
+    running = await start(small_engine(image_shape=shape))
+    for count in (large, large - 1):
+        request = explanation_service_pb2.ScoreAnomaliesRequest(model="small", batch=batch([0.1] * count))
+        assert len((await running.explanations.ScoreAnomalies(request)).scores) == count
     waits = "explaind_queue_wait_seconds_count"
     registry = running.server.metrics.registry
     assert registry.get_sample_value(waits, {"cost_class": "slow"}) == 1
-    assert registry.get_sample_value(waits, {"cost_class": "fast"}) == 0
+    assert registry.get_sample_value(waits, {"cost_class": "fast"}) == 1
+
+
+async def test_a_batch_for_no_model_is_refused_as_what_it_is(start):
+    running = await start()
+    for model, code in (("other", grpc.StatusCode.NOT_FOUND), ("", grpc.StatusCode.INVALID_ARGUMENT)):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await running.explanations.ScoreAnomalies(
+                explanation_service_pb2.ScoreAnomaliesRequest(model=model, batch=batch([0.1]))
+            )
+        assert caught.value.code() is code
 
 
 async def test_models_are_listed_and_described(start):

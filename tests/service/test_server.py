@@ -14,9 +14,9 @@ from explaind.settings import Settings
 pytestmark = pytest.mark.asyncio
 
 
-def get(port, path):
+def get(port, path, host="127.0.0.1"):
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as response:
+        with urllib.request.urlopen(f"http://{host}:{port}{path}") as response:
             return response.status, response.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -32,6 +32,21 @@ async def test_http_says_metrics_and_health(start):
     assert status == 200
     assert 'explaind_queue_depth{cost_class="fast"} 0.0' in text
     assert (await asyncio.to_thread(get, port, "/other"))[0] == 404
+
+
+def speaks_ipv6():
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not speaks_ipv6(), reason="this machine has no IPv6 loopback")
+async def test_an_ipv6_host_serves_grpc_and_http(start):
+    running = await start(host="::1")
+    assert (await running.explain()).prediction.class_name == "bright"
+    assert await asyncio.to_thread(get, running.server.metrics_port, "/healthz", "[::1]") == (200, "SERVING\n")
 
 
 async def test_healthz_follows_the_backends(start, until):
@@ -82,6 +97,21 @@ async def test_a_stop_lets_running_work_finish_and_refuses_new(start, small_engi
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await running.explain()
     assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_stop_ends_the_warming_and_then_closes(start, small_engine, until):
+    class Warming(type(small_engine())):
+        told = closed_within = None
+
+        def warm(self):
+            self.told = False
+            self.told = self.stopping.wait(60)
+            self.closed_within = self.closed
+
+    running = await start(Warming(), warm=False)
+    await until(lambda: running.engine.told is False)
+    await running.server.stop(grace_seconds=0.0)
+    assert (running.engine.told, running.engine.closed_within, running.engine.closed) == (True, False, True)
 
 
 async def test_an_open_watch_hears_of_the_drain_and_does_not_hold_it(start):

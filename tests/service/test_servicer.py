@@ -50,9 +50,9 @@ async def test_request_id_comes_back_with_an_error_too(start, request_for):
     assert ("x-request-id", "mine-2") in list(caught.value.trailing_metadata())
 
 
-async def test_model_calls_are_made_in_the_callers_name(start, request_for):
+async def test_model_calls_are_made_in_the_callers_name(start, small_engine, request_for):
     """Request id, budget and cost class: what the backend's log, and whoever orders calls, go by."""
-    running = await start()
+    running = await start(small_engine(image_shape=(1, 28, 28)))
     named = (("x-request-id", "mine-3"),)
     image = request_for().image
     await running.explanations.Explain(request_for(), metadata=named, timeout=60)

@@ -3,6 +3,8 @@ import asyncio
 import grpc
 import pytest
 
+from explaind.service import server
+from explaind.settings import Settings
 from explaind.v1 import explanation_pb2, explanation_service_pb2
 
 pytestmark = pytest.mark.asyncio
@@ -116,3 +118,22 @@ async def test_answers_come_as_they_are_ready(start, small_engine, request_for):
     assert (await call.read()).item_id == "slow"
     await call.done_writing()
     assert await call.read() is grpc.aio.EOF
+
+
+async def test_a_stream_outlives_its_connections_age(start, items, until, monkeypatch):
+    monkeypatch.setattr(server, "CONNECTION_SECONDS", 1)
+    running = await start()
+    first, second = items(0.9, 0.9)
+    call = running.explanations.StreamExplain()
+    await call.write(first)
+    assert (await call.read()).item_id == "0"
+    await until(lambda: running.channel.get_state() is not grpc.ChannelConnectivity.READY, seconds=60)
+    await call.write(second)
+    assert (await call.read()).item_id == "1"
+    await call.done_writing()
+    assert await call.read() is grpc.aio.EOF
+
+
+async def test_no_call_is_cut_however_long_its_connection_has_been_old():
+    """gRPC's own grace period is endless; half a minute, as there once was, is less than a REFERENCE mask takes."""
+    assert "grpc.max_connection_age_grace_ms" not in dict(server._options(Settings()))

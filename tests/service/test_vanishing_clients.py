@@ -62,7 +62,7 @@ def request() -> explanation_service_pb2.ExplainRequest:
 
 
 def lane(server: Server, name: str) -> float:
-    return server.metrics.registry.get_sample_value(f"explaind_{name}", {"cost_class": "slow"}) or 0.0
+    return server.metrics.registry.get_sample_value(f"explaind_{name}", {"cost_class": "reference"}) or 0.0
 
 
 def idle(server: Server) -> bool:
@@ -72,7 +72,7 @@ def idle(server: Server) -> bool:
 async def test_cancelling_callers_stop_the_solver_at_its_next_step(
     until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = Server(Settings(port=0, metrics_port=0, model_store=STORE, slow_workers=CALLERS))
+    server = Server(Settings(port=0, metrics_port=0, model_store=STORE, reference_workers=CALLERS))
     await server.start()
     async with grpc.aio.insecure_channel(server.address) as channel:
         stub = explanation_service_pb2_grpc.ExplanationServiceStub(channel)
@@ -98,7 +98,7 @@ time.sleep(600)
 
 
 async def test_a_killed_process_leaves_no_work_behind(until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Server(Settings(port=0, metrics_port=0, model_store=STORE, slow_workers=1))
+    server = Server(Settings(port=0, metrics_port=0, model_store=STORE, reference_workers=1))
     await server.start()
     await until(lambda: server.serving, 60)
     steps = Steps(monkeypatch)

@@ -21,7 +21,7 @@ from explaind.requests import CostClass
 class Batcher:
     """One for a process, since its bundles share the cores. Thread-safe.
 
-    slots: calls computed at once, of which the slow class leaves one to the fast where there are several: a call of
+    slots: calls computed at once, of which the other classes leave one to the fast where there are several: a call of
     a millisecond never waits for long ones. batch_rows: rows of several calls that are put together. spread_rows: least
     rows of a piece of a call that idle slots share; 0: never. See `Settings`.
     """
@@ -47,10 +47,12 @@ class Batcher:
     def run(self, graph: Graph, arrays: Arrays) -> Outputs:
         """What `graph` makes of `arrays`, at once where a slot is free.
 
-        Raises what the graph raises for this call by itself; while it waits also Cancelled, DeadlineTooShort when the
+        Raises what the graph raises for this call by itself; Cancelled; while it waits also DeadlineTooShort when the
         caller's deadline passes, and BackendUnavailable when the graph is closed.
         """
-        cost_class = current().cost_class
+        caller = current()
+        caller.budget.raise_if_cancelled()
+        cost_class = caller.cost_class
         with self._lock:
             entered = self._take_slot(graph, cost_class)
         if not entered:
@@ -61,17 +63,6 @@ class Batcher:
             self._leave(cost_class)
         graph.observe(1, len(arrays[0]))
         return outputs
-
-    def close(self, graphs: Iterable[Graph]) -> None:
-        """Refuses calls of these graphs from now on, and those that wait."""
-        with self._lock:
-            closed = self._waiting.of(graphs)
-            for graph in graphs:
-                graph.closed = True
-            for call in closed:
-                self._waiting.remove(call)
-                call.refusal = _closed()
-        _wake(closed)
 
     # ---- slots ------------------------------------------------------------------------------------------------
 
@@ -87,7 +78,7 @@ class Batcher:
         batch that failed, whose turn comes with the next slot."""
         if graph.closed:
             raise _closed()
-        if not self._free or (cost_class is CostClass.SLOW and not self._free_to_slow):
+        if not self._free or (cost_class is not CostClass.FAST and not self._free_to_slow):
             return False
         self._count(cost_class, -1)
         return True
@@ -95,7 +86,7 @@ class Batcher:
     def _count(self, cost_class: CostClass, change: int) -> None:
         """Under the lock. change: 1 slot more is free, or -1."""
         self._free += change
-        if cost_class is CostClass.SLOW:
+        if cost_class is not CostClass.FAST:
             self._free_to_slow += change
 
     def _hand_over(self, cost_class: CostClass) -> tuple[Call, ...]:
@@ -140,6 +131,8 @@ class Batcher:
     def _compute(self, call: Call) -> Outputs:
         """In the slot that was handed to it, with its company; where that fails, each by itself."""
         batch = call.batch
+        if call.graph.closed:
+            raise _closed()
         if len(batch) > 1:
             try:
                 outputs = call.graph.together([each.arrays for each in batch])
@@ -193,12 +186,10 @@ class Batcher:
 
 
 def _sleep(call: Call) -> None:
-    """Until the call is settled. Raises what it is refused with, Cancelled, DeadlineTooShort."""
+    """Until the call is settled. Raises Cancelled, DeadlineTooShort."""
     with call.budget.waking(call.settled.set):
         call.settled.wait(min(call.budget.remaining(), threading.TIMEOUT_MAX))
     call.budget.raise_if_cancelled()
-    if call.refusal is not None:
-        raise call.refusal
     if call.outputs is None and not call.batch:
         raise DeadlineTooShort(
             "The deadline passed while the request waited to compute; allow more time or send less at once.",

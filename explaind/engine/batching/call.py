@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from explaind.backends.call_context import current
 from explaind.engine.batching.graph import Arrays, Graph, Layout, Outputs, layout
-from explaind.errors import ExplaindError
 from explaind.explanations.budget import Budget
 from explaind.requests import CostClass
 
@@ -17,9 +16,9 @@ from explaind.requests import CostClass
 class Call:
     """due: deadline on `time.monotonic`, infinite without one. alone: shares no batch.
 
-    What becomes of it is one of `batch` (it has a slot, and these calls, itself first, to compute), `outputs`
-    (another call's thread computed it) and `refusal`; `settled` is set then, and when it is cancelled. gone: its
-    thread waits no more.
+    What becomes of it is one of `batch` (it has a slot, and these calls, itself first, to compute) and `outputs`
+    (another call's thread computed it); `settled` is set then, and when it is cancelled. gone: its thread waits no
+    more.
     """
 
     graph: Graph
@@ -33,7 +32,6 @@ class Call:
     settled: threading.Event = field(default_factory=threading.Event)
     batch: tuple[Call, ...] = ()
     outputs: Outputs | None = None
-    refusal: ExplaindError | None = None
     gone: bool = False
 
     def fits(self, other: Call) -> bool:

@@ -23,7 +23,7 @@ Layout = tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]
 class Graph:
     """compute: all rows in, all rows out, each row for itself; called from several threads at once.
 
-    closed: it answers nobody any more.
+    closed: it answers nobody any more; who waits is told when its turn comes.
     """
 
     __slots__ = ("closed", "compute", "observe")

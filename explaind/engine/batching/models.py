@@ -69,7 +69,8 @@ class BatchedMorphGradient:
 
 
 def batched(models: BundleModels, batcher: Batcher, observe: Observe) -> BundleModels:
-    """`models` with calls that share `batcher`'s slots, each graph's with its own kind. Closing refuses what waits."""
+    """`models` with calls that share `batcher`'s slots, each graph's with its own kind. Closing refuses what
+    waits and what comes."""
     graphs: list[Graph] = []
 
     def share(compute: Compute) -> Run:
@@ -77,7 +78,9 @@ def batched(models: BundleModels, batcher: Batcher, observe: Observe) -> BundleM
         return _shared(batcher, graphs[-1])
 
     def close() -> None:
-        batcher.close(graphs)
+        # No lock: the garbage collector calls this in whatever thread it runs in, also in one that holds the batcher's.
+        for graph in graphs:
+            graph.closed = True
         models.close()
 
     gradient = models.classifier_gradient

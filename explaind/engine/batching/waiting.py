@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from explaind.engine.batching.call import Call
-from explaind.engine.batching.graph import Graph
 from explaind.requests import CostClass
 
+KINDS = tuple(CostClass)
 MOST_OVERTAKEN = 32
 """Batches of its class that a call lets pass before it goes first whatever its deadline. Too small: deadlines order
 nothing; too large: a call without one starves where the others come with one."""
@@ -20,7 +18,7 @@ class Waiting:
         self._batch_rows = batch_rows
         self._calls: dict[CostClass, dict[Call, int]] = {kind: {} for kind in CostClass}
         self._batches = dict.fromkeys(CostClass, 0)
-        self._served_last = CostClass.SLOW
+        self._served_last = CostClass.REFERENCE
         self.count = 0
 
     def add(self, call: Call) -> None:
@@ -34,15 +32,12 @@ class Waiting:
         self.count -= was_there
         return was_there
 
-    def of(self, graphs: Iterable[Graph]) -> list[Call]:
-        asked = set(graphs)
-        return [call for calls in self._calls.values() for call in calls if call.graph in asked]
-
     def take(self, *, slow: bool = True) -> tuple[Call, ...]:
         """The next batch, out of the queue; () where nobody waits. The first of it is the one whose turn it is.
 
-        slow: whether that one may be of the slow class. Classes take turns; within one, the earliest deadline is
-        first. Along go calls of the same graph as long as there is room, those of the same class before the others.
+        slow: whether that one may be of another class than the fast. Classes take turns; within one, the earliest
+        deadline is first. Along go calls of the same graph as long as there is room, those of the same class
+        before the others.
         """
         kind = self._next_class(slow)
         if kind is None:
@@ -56,9 +51,9 @@ class Waiting:
         return batch
 
     def _next_class(self, slow: bool) -> CostClass | None:
-        asking = [kind for kind, calls in self._calls.items() if calls and (slow or kind is not CostClass.SLOW)]
-        others = [kind for kind in asking if kind is not self._served_last]
-        return next(iter(others or asking), None)
+        after_last = KINDS.index(self._served_last) + 1
+        in_turn = KINDS[after_last:] + KINDS[:after_last]
+        return next((kind for kind in in_turn if self._calls[kind] and (slow or kind is CostClass.FAST)), None)
 
     def _first(self, kind: CostClass) -> Call:
         calls = self._calls[kind]

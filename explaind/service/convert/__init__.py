@@ -1,4 +1,4 @@
-"""Named pairs between the protos and explaind's own types; a field is added here and nowhere else.
+"""Between the protos and explaind's own types, by name; a field is added here and nowhere else.
 
 `X_from_proto` checks what only the wire can get wrong (unknown enum numbers, tensor shapes, absent messages) and
 raises a typed error that names the field as the caller wrote it; ranges are checked where they are used.
@@ -14,18 +14,13 @@ from explaind.service.convert.latents import (
 from explaind.service.convert.models import list_models_to_proto, model_to_proto
 from explaind.service.convert.parameters import (
     anomaly_parameters_from_proto,
-    anomaly_parameters_to_proto,
     path_mask_parameters_from_proto,
-    path_mask_parameters_to_proto,
     ranking_parameters_from_proto,
-    ranking_parameters_to_proto,
 )
 from explaind.service.convert.requests import (
     asked_from_proto,
     image_from_proto,
-    image_to_proto,
     request_from_proto,
-    request_to_proto,
     score_request_from_proto,
     score_size,
 )
@@ -36,7 +31,6 @@ from explaind.service.convert.tensors import array_from_proto, tensor_to_proto
 __all__ = [
     "AnswerForm",
     "anomaly_parameters_from_proto",
-    "anomaly_parameters_to_proto",
     "answer_form_from_proto",
     "array_from_proto",
     "asked_from_proto",
@@ -44,15 +38,11 @@ __all__ = [
     "compare_result_to_proto",
     "explanation_to_proto",
     "image_from_proto",
-    "image_to_proto",
     "list_models_to_proto",
     "model_to_proto",
     "path_mask_parameters_from_proto",
-    "path_mask_parameters_to_proto",
     "ranking_parameters_from_proto",
-    "ranking_parameters_to_proto",
     "request_from_proto",
-    "request_to_proto",
     "score_request_from_proto",
     "score_result_to_proto",
     "score_size",

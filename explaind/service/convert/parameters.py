@@ -18,7 +18,7 @@ from explaind.explanations.types import (
     RankingScope,
     Solver,
 )
-from explaind.service.convert.enums import enum_from_proto, enum_to_proto
+from explaind.service.convert.enums import enum_from_proto
 from explaind.v1 import explanation_pb2
 
 PATH_MASK_OPTIONALS = (
@@ -46,20 +46,6 @@ def ranking_parameters_from_proto(
     )
 
 
-def ranking_parameters_to_proto(parameters: LatentRankingParameters) -> explanation_pb2.LatentRankingParameters:
-    return explanation_pb2.LatentRankingParameters(
-        method=enum_to_proto(parameters.method),
-        scope=enum_to_proto(parameters.scope),
-        measure=enum_to_proto(parameters.measure),
-        latent_space=parameters.latent_space,
-        target_class=parameters.target_class,
-        top_k=parameters.top_k,
-        include_responses=parameters.include_responses,
-        include_traversals=parameters.include_traversals,
-        seed=parameters.seed,
-    )
-
-
 def anomaly_parameters_from_proto(
     message: explanation_pb2.AnomalyScoreParameters, *, field: str = "anomaly_score"
 ) -> AnomalyScoreParameters:
@@ -71,15 +57,6 @@ def anomaly_parameters_from_proto(
     )
 
 
-def anomaly_parameters_to_proto(parameters: AnomalyScoreParameters) -> explanation_pb2.AnomalyScoreParameters:
-    return explanation_pb2.AnomalyScoreParameters(
-        detector=enum_to_proto(parameters.detector),
-        level=parameters.level,
-        include_reconstruction=parameters.include_reconstruction,
-        include_error_map=parameters.include_error_map,
-    )
-
-
 def path_mask_parameters_from_proto(
     message: explanation_pb2.PathMaskParameters, *, field: str = "path_mask"
 ) -> PathMaskParameters:
@@ -88,16 +65,6 @@ def path_mask_parameters_from_proto(
         include_path=message.include_path,
         **given(message, *PATH_MASK_OPTIONALS),
         **_named(message, field, solver=Solver, interpolation=Interpolation),
-    )
-
-
-def path_mask_parameters_to_proto(parameters: PathMaskParameters) -> explanation_pb2.PathMaskParameters:
-    return explanation_pb2.PathMaskParameters(
-        solver=enum_to_proto(parameters.solver),
-        interpolation=enum_to_proto(parameters.interpolation),
-        seed=parameters.seed,
-        include_path=parameters.include_path,
-        **{name: getattr(parameters, name) for name in PATH_MASK_OPTIONALS},
     )
 
 

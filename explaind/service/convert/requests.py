@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from explaind.errors import ImageUndecodable, InvalidRequest, ParameterOutOfRange
+from explaind.errors import ImageUndecodable, InvalidRequest
 from explaind.explanations.types import AnomalyScoreParameters
-from explaind.requests import ExplanationRequest, ImageInput, ScoreRequest
+from explaind.requests import ExplanationRequest, ImageInput, ScoreRequest, check_image_count
 from explaind.service.convert import parameters
-from explaind.service.convert.tensors import array_from_proto, tensor_to_proto
+from explaind.service.convert.tensors import array_from_proto
 from explaind.v1 import explanation_pb2, explanation_service_pb2
 
 _NO_IMAGE = ImageInput()
@@ -23,12 +23,6 @@ def image_from_proto(image: explanation_pb2.Image, *, field: str = "image") -> I
         array = array_from_proto(image.tensor, rank=3, field=f"{field}.tensor")
         return ImageInput(array=array, resize=image.resize, field=field)
     return ImageInput(encoded=_not_empty(image.encoded, f"{field}.encoded"), resize=image.resize, field=field)
-
-
-def image_to_proto(image: ImageInput) -> explanation_pb2.Image:
-    if image.array is not None:
-        return explanation_pb2.Image(tensor=tensor_to_proto(image.array), resize=image.resize)
-    return explanation_pb2.Image(encoded=image.encoded or b"", resize=image.resize)
 
 
 def asked_from_proto(
@@ -53,24 +47,11 @@ def request_from_proto(message: explanation_service_pb2.ExplainRequest) -> Expla
     return asked_from_proto(message, image_from_proto(message.image))
 
 
-def request_to_proto(request: ExplanationRequest, *, top_classes: int = 0) -> explanation_service_pb2.ExplainRequest:
-    ranking, anomaly, mask = request.latent_ranking, request.anomaly_score, request.path_mask
-    return explanation_service_pb2.ExplainRequest(
-        model=request.model,
-        model_version=request.version,
-        image=image_to_proto(request.image),
-        top_classes=top_classes,
-        latent_ranking=None if ranking is None else parameters.ranking_parameters_to_proto(ranking),
-        anomaly_score=None if anomaly is None else parameters.anomaly_parameters_to_proto(anomaly),
-        path_mask=None if mask is None else parameters.path_mask_parameters_to_proto(mask),
-    )
-
-
 def score_request_from_proto(
     message: explanation_service_pb2.ScoreAnomaliesRequest, *, max_images: int
 ) -> ScoreRequest:
     """Raises for the message as a whole; a bad image among good ones is left for the engine to answer by itself."""
-    _check_size(score_size(message), max_images)
+    check_image_count(score_size(message), max_images)
     return ScoreRequest(
         model=model_name(message.model),
         version=message.model_version,
@@ -92,17 +73,6 @@ def model_name(model: str) -> str:
     if not model:
         raise InvalidRequest("model is empty; name a model that ListModels returns.", field="model")
     return model
-
-
-def _check_size(count: int, max_images: int) -> None:
-    if count < 1:
-        raise InvalidRequest("The request holds no image; send batch (N×C×H×W) or encoded.", field="source")
-    if count > max_images:
-        raise ParameterOutOfRange(
-            f"The request holds {count} images; send at most {max_images} in one message.",
-            field="source",
-            metadata={"max_images": str(max_images)},
-        )
 
 
 def _score_images(message: explanation_service_pb2.ScoreAnomaliesRequest) -> tuple[ImageInput, ...]:

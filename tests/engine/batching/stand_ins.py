@@ -33,7 +33,7 @@ class SeenBudget(Budget):
         self.waits = threading.Event()
 
     @contextmanager
-    def waking(self, wake: Callable[[], None]) -> Iterator[None]:
+    def waking(self, wake: Callable[[], object]) -> Iterator[None]:
         with super().waking(wake):
             self.waits.set()
             yield

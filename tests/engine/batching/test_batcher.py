@@ -63,6 +63,14 @@ def test_with_a_free_slot_a_call_runs_at_once_in_its_own_thread_on_its_own_array
     np.testing.assert_array_equal(output, 2 * rows)
 
 
+def test_a_cancelled_caller_computes_nothing_where_a_slot_is_free(batcher: Batcher, doubling: Doubling) -> None:
+    budget = SeenBudget()
+    budget.cancel()
+    assert isinstance(_ask(batcher, doubling.graph(), rows_of(1.0), budget=budget).error(), Cancelled)
+    assert doubling.calls == []
+    assert_all_free(batcher, 1)
+
+
 def test_no_more_than_the_slots_compute_at_once(doubling: Doubling) -> None:
     batcher = Batcher(slots=2, batch_rows=64)
     graph = doubling.graph()
@@ -120,11 +128,12 @@ def test_neither_cost_class_starves_the_other(doubling: Doubling) -> None:
     assert doubling.firsts == [4.0, 1.0, 5.0, 2.0, 3.0]
 
 
-def test_the_slow_class_leaves_one_slot_to_the_fast(doubling: Doubling) -> None:
+@pytest.mark.parametrize("kind", [CostClass.SLOW, CostClass.REFERENCE])
+def test_the_slow_classes_leave_one_slot_to_the_fast(doubling: Doubling, kind: CostClass) -> None:
     batcher = Batcher(slots=2, batch_rows=64)
     graph = doubling.graph()
     with occupied(batcher, cost_class=CostClass.SLOW):
-        slow = _ask(batcher, graph, rows_of(1.0), cost_class=CostClass.SLOW).once_it_waits()
+        slow = _ask(batcher, graph, rows_of(1.0), cost_class=kind).once_it_waits()
         assert _doubled(_ask(batcher, graph, rows_of(2.0))) == 4.0
         assert batcher.waiting == 1, "the slot that the fast call left is not for the slow one"
         assert doubling.firsts == [2.0]
@@ -257,7 +266,8 @@ class _CancelledAsItWakes(SeenBudget):
     """The cancellation comes when the slot has been handed over already."""
 
     def raise_if_cancelled(self) -> None:
-        self.cancel()
+        if self.waits.is_set():
+            self.cancel()
         super().raise_if_cancelled()
 
 
@@ -313,18 +323,19 @@ def test_one_that_left_a_batch_which_fails_is_not_computed_again(batcher: Batche
 # ---- closing --------------------------------------------------------------------------------------------------
 
 
-def test_closing_refuses_what_waits_and_what_comes_and_leaves_other_graphs_alone(
+def test_a_closed_graph_refuses_what_waits_and_what_comes_and_leaves_other_graphs_alone(
     batcher: Batcher, doubling: Doubling
 ) -> None:
     closing, other = doubling.graph(), doubling.graph()
     with occupied(batcher):
-        refused = _ask(batcher, closing, rows_of(1.0)).once_it_waits()
+        refused = _asked(batcher, closing, 1.0, 3.0)
         stays = _ask(batcher, other, rows_of(2.0)).once_it_waits()
-        batcher.close([closing])
-        assert isinstance(refused.error(), BackendUnavailable)
+        closing.closed = True
+    assert all(isinstance(caller.error(), BackendUnavailable) for caller in refused)
     assert _doubled(stays) == 4.0
     with pytest.raises(BackendUnavailable):
         batcher.run(closing, (rows_of(1.0),))
+    assert doubling.firsts == [2.0]
     assert_all_free(batcher, 1)
 
 

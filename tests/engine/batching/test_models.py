@@ -204,8 +204,21 @@ def test_closing_the_bundle_refuses_what_waits_and_closes_the_backend(models: Bu
     with occupied(batcher):
         waiting = Caller(lambda: shared.classifier.logits(images[:1])).once_it_waits()
         shared.close()
-        assert isinstance(waiting.error(), BackendUnavailable)
+    assert isinstance(waiting.error(), BackendUnavailable)
     assert closed == [True]
+
+
+def test_closing_waits_for_no_lock_since_a_garbage_collection_may_do_it_inside_one(models: BundleModels) -> None:
+    batcher = Batcher(1, 64)
+    shared = batched(models, batcher, lambda calls, rows: None)
+
+    def close_inside() -> None:
+        with batcher._lock:
+            shared.close()
+
+    Caller(close_inside).result()
+    with pytest.raises(BackendUnavailable):
+        shared.classifier.logits(np.zeros((1, 1, 28, 28), np.float32))
 
 
 def test_a_bundle_without_gradients_stays_without(models: BundleModels) -> None:

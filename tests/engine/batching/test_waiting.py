@@ -51,6 +51,13 @@ def test_the_earliest_deadline_is_first_and_none_is_last_by_arrival(graph: Graph
     assert taken == [(early,), (late,), (none,), (other_none,)]
 
 
+def test_no_class_takes_the_turns_of_another(graph: Graph) -> None:
+    """Of three, one that asks is next after the two others at the latest."""
+    calls = [_call(graph, kind=kind) for kind in CostClass for _ in range(2)]
+    taken = [call.cost_class for (call,) in _all(_waiting(*calls))]
+    assert taken == [*CostClass, *CostClass]
+
+
 def test_classes_take_turns_whatever_their_deadlines(graph: Graph) -> None:
     slow = [_call(graph, deadline=1.0, kind=SLOW) for _ in range(3)]
     fast = [_call(graph) for _ in range(3)]
