@@ -13,19 +13,22 @@ from explaind.settings import Settings
 
 @contextmanager
 def serving(settings: Settings) -> Iterator[Server]:
-    """Started, and stopped at the end without a lame-duck period."""
+    """Started and warm, and stopped at the end without a lame-duck period."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="explaind-test-server", daemon=True)
     thread.start()
 
+    warm = threading.Event()
+
     async def build() -> Server:
-        server = Server(settings)
+        server = Server(settings, warmed=warm.set)
         await server.start()
         return server
 
     try:
         server = asyncio.run_coroutine_threadsafe(build(), loop).result(60)
         try:
+            assert warm.wait(120), "the models were never loaded"
             yield server
         finally:
             asyncio.run_coroutine_threadsafe(server.stop(grace_seconds=1.0), loop).result(30)
