@@ -91,7 +91,7 @@ def _space(**keys: object) -> SpaceRecipe:
 def test_the_recipe_chooses() -> None:
     assert space_objective(_space(beta=4.0), 100) == Elbo(4.0)
     assert space_objective(_space(objective="vae"), 100) == Elbo(1.0)
-    capacity = space_objective(_space(beta=4.0, capacity=9.0, capacity_epochs=2, reconstruction="ssim"), 100)
+    capacity = space_objective(_space(beta=4.0, capacity=9.0, epochs=2, capacity_epochs=2, reconstruction="ssim"), 100)
     assert capacity == Elbo(4.0, 9.0, 2, RECONSTRUCTION_TERMS["ssim"])
     chosen = space_objective(_space(objective="beta_tc", beta=6.0, reconstruction="gaussian"), 100)
     assert chosen == BetaTotalCorrelation(6.0, 100, RECONSTRUCTION_TERMS["gaussian"])
