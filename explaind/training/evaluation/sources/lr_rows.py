@@ -118,8 +118,8 @@ LR_ROWS: tuple[Row, ...] = (
         source="[LR]",
         what="forest fidelity over all classes",
         figure="–",
-        ours="unbounded, served, majority rate: " + "; ".join(map(_fidelity, ("mnist", "letters", "fashion"))),
-        work="Ten classes; the source has two.",
+        ours="unbounded, served, majority rate: " + "; ".join(map(_fidelity, ("mnist", "letters", "fashion", "sprites"))),
+        work="Ten classes, of sprites three (the shapes); the source has two.",
         verdict="No such figure there.",
     ),
     Row(
