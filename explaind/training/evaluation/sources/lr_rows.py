@@ -41,6 +41,7 @@ def _fidelity(bundle: str) -> str:
     return f"{bundle} {{{forest}.unbounded .4f}}, {{{forest}.served .4f}}, {{{forest}.majority_rate .3f}}"
 
 
+_MORE_CLASSES = ("mnist", "letters", "fashion", "sprites")
 _TWO_CLASSES = ("planted_x", "planted_shape", "planted_mark", "faces")
 _PLANTED = {"planted_x": "x position", "planted_shape": "shape", "planted_mark": "a mark"}
 
@@ -118,7 +119,7 @@ LR_ROWS: tuple[Row, ...] = (
         source="[LR]",
         what="forest fidelity over all classes",
         figure="–",
-        ours="unbounded, served, majority rate: " + "; ".join(map(_fidelity, ("mnist", "letters", "fashion", "sprites"))),
+        ours="unbounded, served, majority rate: " + "; ".join(map(_fidelity, _MORE_CLASSES)),
         work="Ten classes, of sprites three (the shapes); the source has two.",
         verdict="No such figure there.",
     ),
