@@ -126,8 +126,9 @@ class Catalogue(Generic[S]):
         """Refreshes every so many seconds in a thread of its own; 0: never looks for what is new, but still tries again
         what nobody could serve."""
         if self._watcher is None:
-            self._watcher = threading.Thread(target=self._poll, args=(seconds,), name="catalogue", daemon=True)
-            self._watcher.start()
+            watcher = threading.Thread(target=self._poll, args=(seconds,), name="catalogue", daemon=True)
+            watcher.start()
+            self._watcher = watcher  # once it can be joined: `stop` may come in between
 
     def stop(self) -> None:
         """Opens no further bundle; ends the polling and waits for the one that it is opening. What is served stays."""
