@@ -56,6 +56,7 @@ class Catalogue(Generic[S]):
         self._served: dict[Key, S] = {}  # replaced whole, never altered: readers need no lock
         self._refusals: dict[Key, ExplaindError] = {}
         self._seen: dict[Key, Signature] = {}
+        self._in_store: frozenset[str] = frozenset()
         self._unreadable: set[Path] = set()
         self._loaded = False
         self._refreshing = threading.Lock()
@@ -96,13 +97,14 @@ class Catalogue(Generic[S]):
 
     def missing(self) -> tuple[str, ...]:
         """Of the models to serve, by name, those that the store had no version of at the last look."""
-        return tuple(sorted(self._only - {name for name, _ in self._seen}))
+        return tuple(sorted(self._only - self._in_store))
 
     def refresh(self) -> None:
         """Looks at the store once; ends early once it is to `stop`. Raises ConfigurationError where it is no readable
         folder."""
         with self._refreshing:
             found = self._scan()
+            self._in_store = frozenset(name for name, _ in found)
             changed = self._drop(self._seen.keys() - found.keys())
             for key, signature in found.items():
                 if self._stopped.is_set():

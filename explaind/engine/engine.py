@@ -83,15 +83,15 @@ class Engine:
         ConfigurationError for an empty or unreadable store, and where it has no model of a name that is to be served.
         """
         self._catalogue.refresh()
+        with self._starting:
+            if self._monitor.ident is None and not self._closed.is_set():
+                self._monitor.start()
+                self._catalogue.watch(self._settings.reload_seconds)
         if self._catalogue.missing():
             raise ConfigurationError(
                 f"The model store {self._settings.model_store} has no model {', '.join(self._catalogue.missing())}: "
                 "look at the names with `explaind models`, or build it with `explaind train`."
             )
-        with self._starting:
-            if self._monitor.ident is None and not self._closed.is_set():
-                self._monitor.start()
-                self._catalogue.watch(self._settings.reload_seconds)
         if not self._catalogue.all():
             raise self._nothing_served()
 

@@ -89,6 +89,27 @@ def test_only_the_models_named_are_opened_and_those_missing_are_known(tmp_path: 
     assert _versions(catalogue) == [("later", "1"), ("small", "1")]
 
 
+def test_a_model_that_is_in_the_store_is_not_missing_before_it_is_opened(tmp_path: Path, owner: Owner) -> None:
+    """A stop while models are loaded would otherwise end with a word on one that is there."""
+    catalogue = Catalogue(tmp_path, owner.serve, owner.changed.set, only=("small",))
+    small_bundle.write(tmp_path)
+    catalogue.stop()
+    catalogue.refresh()
+    assert owner.opened == [] and catalogue.missing() == ()
+
+
+def test_a_stop_while_the_watch_begins_ends_well(catalogue: Catalogue[Opened], monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def stopping_first(thread: threading.Thread) -> None:
+        catalogue.stop()
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", stopping_first)
+    catalogue.watch(0.01)
+    catalogue.stop()
+
+
 def test_what_is_not_there_is_named_with_what_is(catalogue: Catalogue[Opened], tmp_path: Path) -> None:
     small_bundle.write(tmp_path)
     catalogue.refresh()
