@@ -127,7 +127,7 @@ def _right_firsts(
     tables = {CLASSIFIER: {"classes": len(recipe.data.kind.class_names)}}
     trained = Trained(classifier=classifier, spaces={"ranking": networks}, judge=None, tables=tables, records={})
     with reporting(sys.stderr) as reporter:
-        reference = build_reference(alone, trained, splits, Path(), reporter).reference.rankings["ranking"]
+        reference = build_reference(alone, trained, splits, None, reporter).reference.rankings["ranking"]
     models = RankingModels(TrainedClassifier(classifier), TrainedAutoencoder(networks))
     scenes, cause = _training_scenes(recipe), QUESTIONS[recipe.data.set]
     images = as_floats(render(scenes))

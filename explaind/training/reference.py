@@ -40,12 +40,13 @@ class _Images:
     calibration: FloatArray
 
 
-def build_reference(recipe: Recipe, trained: Trained, splits: Splits, data: Path, reporter: Reporter) -> ReferenceBuild:
+def build_reference(
+    recipe: Recipe, trained: Trained, splits: Splits, outliers: FloatArray | None, reporter: Reporter
+) -> ReferenceBuild:
     """All statistics of a bundle; seeded, so the same networks and images give the same numbers.
 
-    data: the folder of data sets, for the recipe's known outliers. Raises DataSetInvalid where they are missing.
+    outliers: `known_outliers` of the recipe.
     """
-    outliers = known_outliers(recipe, data)
     images = _images(recipe, splits)
     classifier = TrainedClassifier(trained.classifier)
     spaces = {name: TrainedAutoencoder(networks) for name, networks in trained.spaces.items()}

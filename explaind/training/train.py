@@ -15,6 +15,7 @@ from torch import nn
 from explaind.backends.torch_networks import build, build_encoder
 from explaind.bundles import reference as reference_file
 from explaind.errors import ConfigurationError, RecipeInvalid
+from explaind.explanations.models import FloatArray
 from explaind.training.architectures import AutoencoderTable, ClassifierTable
 from explaind.training.checkpoints import CheckpointFile, checkpoint_file
 from explaind.training.datasets import ImageSet, Splits, load_splits
@@ -98,14 +99,14 @@ def train(
     recipe = load_recipe(recipe_path)
     recipe = quick_variant(recipe) if quick else recipe
     splits = load_splits(recipe.data, data, download=download)
-    known_outliers(recipe, data)  # needed last; that they are missing is said first
+    outliers = known_outliers(recipe, data)  # needed last; that they are missing is said first
     run = run_folder(recipe, runs, quick=quick)
     try:
         run.mkdir(parents=True, exist_ok=True)
         with locked(run), reporting() as reporter:
             _clear_partial(run)
             trained = train_networks(recipe, splits, run, reporter, fresh=fresh, source=_file(recipe_path))
-            _take_reference(recipe, trained, splits, data, run, reporter)
+            _take_reference(recipe, trained, splits, outliers, run, reporter)
     except OSError as exc:
         raise ConfigurationError(
             f"The run folder {run} cannot be written ({exc.strerror}); free or change it, or name another."
@@ -154,7 +155,7 @@ def train_networks(
 
 
 def _take_reference(
-    recipe: Recipe, trained: Trained, splits: Splits, data: Path, run: Path, reporter: Reporter
+    recipe: Recipe, trained: Trained, splits: Splits, outliers: FloatArray | None, run: Path, reporter: Reporter
 ) -> None:
     """Skipped where the statistics in the folder are of these networks, this recipe and these images."""
     weights = {name: record.digest for name, record in trained.records.items()}
@@ -163,12 +164,12 @@ def _take_reference(
             "recipe": recipe.model_dump(mode="json"),
             "networks": weights,
             "calibration": _digest_of_images(splits.calibration),
-            "outliers": _digest_of_outliers(recipe, data),
+            "outliers": "" if outliers is None else hashlib.sha256(outliers.tobytes()).hexdigest(),
         }
     )
     if reference_record(run).get("digest") == digest and (run / REFERENCE).exists():
         return
-    built = build_reference(recipe, trained, splits, data, reporter)
+    built = build_reference(recipe, trained, splits, outliers, reporter)
     record = {"digest": digest, "figures": built.figures}
     (run / REFERENCE_RECORD).unlink(missing_ok=True)  # a killed process leaves no record beside other statistics
     partial = run / "reference.partial"
@@ -320,11 +321,6 @@ def _digest(session: _Session, name: str, recipe: FitRecipe, table: ClassifierTa
 def _digest_of_fit(splits: Splits) -> str:
     """Of the images that decide a network's weights: to fit on, and to stop on."""
     return digest_of([_digest_of_images(splits.train), _digest_of_images(splits.validation)])
-
-
-def _digest_of_outliers(recipe: Recipe, data: Path) -> str:
-    outliers = known_outliers(recipe, data)
-    return "" if outliers is None else hashlib.sha256(outliers.tobytes()).hexdigest()
 
 
 def _digest_of_images(images: ImageSet) -> str:

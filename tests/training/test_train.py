@@ -14,7 +14,7 @@ from explaind.training.datasets import load_splits
 from explaind.training.fit import deterministic
 from explaind.training.progress import LogReporter
 from explaind.training.recipe import Recipe
-from explaind.training.reference import build_reference
+from explaind.training.reference import build_reference, known_outliers
 from explaind.training.train import _take_reference, load_trained, reference_record, train, train_networks
 from explaind.training.trained import Trained
 
@@ -98,10 +98,10 @@ def test_statistics_are_taken_again_for_other_images_to_calibrate_on(
 ) -> None:
     splits, trained = load_splits(recipe.data, data), load_trained(run)
     other = replace(splits, calibration=splits.evaluation, evaluation=splits.calibration)
-    digests = []
+    outliers, digests = known_outliers(recipe, data), []
     for part in (splits, splits, other):
         log = io.StringIO()
-        _take_reference(recipe, trained, part, data, tmp_path, LogReporter(log))
+        _take_reference(recipe, trained, part, outliers, tmp_path, LogReporter(log))
         digests.append((reference_record(tmp_path)["digest"], log.getvalue() != ""))
     assert [taken for _, taken in digests] == [True, False, True]
     assert digests[0][0] == digests[1][0] != digests[2][0]
@@ -111,7 +111,11 @@ def test_a_class_without_reference_images_has_the_mean_of_all(recipe: Recipe, da
     splits = load_splits(recipe.data, data)
     eight = splits.train.take(np.flatnonzero(splits.train.labels != 3))
     built = build_reference(
-        recipe, load_trained(run), replace(splits, train=eight), data, LogReporter(io.StringIO())
+        recipe,
+        load_trained(run),
+        replace(splits, train=eight),
+        known_outliers(recipe, data),
+        LogReporter(io.StringIO()),
     ).reference
     assert built.morph is not None
     norms = built.morph.class_norms
@@ -146,7 +150,7 @@ def test_torchs_settings_are_put_back() -> None:
 
 def test_the_reference_has_the_services_shapes(recipe: Recipe, data: Path, run: Path, tmp_path: Path) -> None:
     splits = load_splits(recipe.data, data)
-    built = build_reference(recipe, load_trained(run), splits, data, LogReporter(io.StringIO()))
+    built = build_reference(recipe, load_trained(run), splits, known_outliers(recipe, data), LogReporter(io.StringIO()))
     reference_file.save(tmp_path / "reference.npz", built.reference)
     reference = reference_file.load(tmp_path / "reference.npz")
     ranking = reference.rankings["ranking"]
@@ -178,7 +182,9 @@ def test_calibration_images_decide_nothing_else(recipe: Recipe, data: Path, run:
     splits, trained = load_splits(recipe.data, data), load_trained(run)
     swapped = type(splits)(splits.train, splits.validation, splits.evaluation, splits.calibration)
     first, second = (
-        build_reference(recipe, trained, part, data, LogReporter(io.StringIO())).reference.anomaly
+        build_reference(
+            recipe, trained, part, known_outliers(recipe, data), LogReporter(io.StringIO())
+        ).reference.anomaly
         for part in (splits, swapped)
     )
     assert first is not None
