@@ -50,7 +50,7 @@ def evaluate(
         data=settings.data,
         runs=settings.training_runs,
         results=results or (quick_results if quick else evaluation.RESULTS),
-        record=quick_results / bundle.resolve().name if quick else None,
+        records=quick_results if quick else None,
         extent=evaluation.QUICK if quick else None,
         only=section,
         report=lambda line: typer.echo(line, err=True),

@@ -29,7 +29,7 @@ def evaluate(
     results: Path = RESULTS,
     extent: Extent | None = None,
     only: Sequence[str] = (),
-    record: Path | None = None,
+    records: Path | None = None,
     sections: Sequence[Section] = SECTIONS,
     report: Callable[[str], None] = lambda line: None,
 ) -> Mapping[str, Any]:
@@ -38,9 +38,9 @@ def evaluate(
     others go on.
 
     runs: where the judge's network is. only: keys of the sections to measure; the others keep what an earlier run
-    found. record: the folder of evaluation.json; None: the bundle's. report: called with a line before and after each
-    section. Raises BundleInvalid, RecipeInvalid, DataSetInvalid, ConfigurationError for an unknown section or where
-    nothing can be written.
+    found. records: its NAME gets evaluation.json; None: the bundle itself. report: called with a line before and after
+    each section. Raises BundleInvalid, RecipeInvalid, DataSetInvalid, ConfigurationError for an unknown section or
+    where nothing can be written.
     """
     chosen = _chosen(sections, only)
     subject = open_subject(bundle, data, runs)
@@ -50,7 +50,7 @@ def evaluate(
         "version": subject.manifest.version,
         "bundle_digest": manifests.digest(subject.folder),
     }
-    kept = Report(record or bundle, results / name, heading, sections)
+    kept = Report(records / name if records else bundle, results / name, heading, sections)
     kept.begin(keep=bool(only))
     for place, section in enumerate(chosen, start=1):
         report(f"[{place}/{len(chosen)}] {section.key} …")

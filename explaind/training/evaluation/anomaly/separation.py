@@ -24,7 +24,7 @@ class Interval:
     high: float
 
     def widened(self, spread: float) -> Interval:
-        """Where half as wide an interval as `spread` comes to it from elsewhere, independently."""
+        """With an independent uncertainty of ± `spread` added, in quadrature."""
         return Interval(
             self.rate, self.rate - math.hypot(self.rate - self.low, spread),
             self.rate + math.hypot(self.high - self.rate, spread),

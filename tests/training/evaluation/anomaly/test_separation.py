@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from explaind.explanations.types import DoubleArray
+from explaind.training.evaluation.anomaly.measured import _false_alarms
 from explaind.training.evaluation.anomaly.scored import Verdicts
 from explaind.training.evaluation.anomaly.separation import (
+    Interval,
     areas,
     auroc,
     roc,
@@ -87,3 +89,20 @@ def test_images_of_one_group_count_as_one() -> None:
     assert alike.low < 0.2 < alike.high
     exact = share(groups < 2)
     assert each.high - each.low == pytest.approx(exact.high - exact.low, abs=0.03)
+
+
+def test_an_independent_uncertainty_widens_an_interval_in_quadrature() -> None:
+    alone = Interval(0.05, 0.02, 0.09)
+    wider = alone.widened(0.03)
+    assert (wider.rate, wider.low, wider.high) == pytest.approx((0.05, 0.05 - 0.03 * 2**0.5, 0.10))
+    assert alone.widened(0.0) == alone
+
+
+@pytest.mark.parametrize("groups", [None, np.arange(100) // 5])
+def test_false_alarms_count_that_the_calibration_images_are_a_sample(groups: np.ndarray | None) -> None:
+    anomalous = np.arange(100) % 10 == 0
+    alone = share(anomalous) if groups is None else share_of_groups(anomalous, groups)
+    few, many = (_false_alarms(anomalous, groups, 0.05, count)["false_alarm_interval"] for count in (100, 10**9))
+    assert few[0] < alone.low and alone.high < few[1]
+    if groups is None:
+        assert many == pytest.approx([alone.low, alone.high])
