@@ -102,29 +102,22 @@ def test_weights_that_still_learn_are_refused() -> None:
 
 
 def test_a_whole_pooled_classifier_and_an_upsampling_decoder() -> None:
-    """[PM]'s CIFAR-10 networks, folded: max_pool backwards in one, upsample in the other. In upsampled images windows
-    may tie, and rounding decides where their gradient goes: a wrong graph is wrong at each of three points, a tie is
-    not there again."""
+    """[PM]'s CIFAR-10 networks, folded: max_pool backwards in one, upsample in the other."""
+    torch.manual_seed(3)
     table, space = CLASSIFIERS["pm_cifar10_classifier"], AUTOENCODERS["pm_cifar10_vae"]
-    agreed = {"probability": False, "morph": False}
-    for seed in (3, 4, 5):
-        torch.manual_seed(seed)
-        classifier = _served(table.layers, table.image_shape)
-        decoder = _served(space.decoder, (space.latents,))
-        images, codes, weights = torch.rand(4, 3, 32, 32), torch.randn(4, space.latents), torch.randn(4, 10)
-        for name, function, frozen, inputs in (
-            ("probability", probability_gradient(classifier), (classifier,), (images, weights)),
-            ("morph", morph_gradient(decoder, classifier), (decoder, classifier), (codes, weights)),
-        ):
-            gradient, value = _through_onnx(function, frozen, inputs)
-            expected, expected_value = function(*inputs)
-            largest = np.abs(expected.numpy()).max()
-            assert largest > 1e-5
-            np.testing.assert_allclose(value, expected_value.numpy(), atol=1e-5)
-            agreed[name] |= np.allclose(gradient, expected.numpy(), atol=1e-4 * largest)
-        if all(agreed.values()):
-            return
-    raise AssertionError(f"which gradients agreed at any of three points: {agreed}")
+    classifier = _served(table.layers, table.image_shape)
+    decoder = _served(space.decoder, (space.latents,))
+    images, codes, weights = torch.rand(4, 3, 32, 32), torch.randn(4, space.latents), torch.randn(4, 10)
+    for function, frozen, inputs in (
+        (probability_gradient(classifier), (classifier,), (images, weights)),
+        (morph_gradient(decoder, classifier), (decoder, classifier), (codes, weights)),
+    ):
+        gradient, value = _through_onnx(function, frozen, inputs)
+        expected, expected_value = function(*inputs)
+        largest = np.abs(expected.numpy()).max()
+        assert largest > 1e-5
+        np.testing.assert_allclose(gradient, expected.numpy(), atol=1e-4 * largest)
+        np.testing.assert_allclose(value, expected_value.numpy(), atol=1e-5)
 
 
 def _served(layers: Layers, shape: tuple[int, ...]) -> nn.Sequential:
