@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from explaind.training.evaluation.lookup import figure_at
+from tests.benchmarks.page import fill
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -143,15 +144,14 @@ def _row(part: dict[str, Any], what: str, how: str) -> dict[str, Any]:
 
 
 def with_tables(page: str) -> str:
-    for name, text in (("measured", measured()), ("latencies", latencies())):
-        block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-        page = block.sub(lambda found, text=text: f"{found[1]}{text}\n{found[2]}", page)
-    return page
+    tables = {"measured": measured, "latencies": latencies}
+    return fill(page, lambda name: f"{tables[name]()}\n")
 
 
 def test_its_figures_are_those_measured() -> None:
     page = README.read_text(encoding="utf-8")
-    assert measured() in page and latencies() in page
+    assert page.count("<!-- table: ") == 2
+    assert with_tables(page) == page
 
 
 if __name__ == "__main__":

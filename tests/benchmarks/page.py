@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.benchmarks import machine
@@ -46,9 +47,14 @@ def write_report(results: Results, folder: Path) -> None:
 
 def filled(page: str, results: Results) -> str:
     """The page with the table of each part between its markers."""
+    return fill(page, lambda name: _table(name, results))
+
+
+def fill(page: str, table: Callable[[str], str]) -> str:
+    """The page with each table between its markers. table: by name, with the end of its last line."""
 
     def block(found: re.Match[str]) -> str:
-        return f"<!-- table: {found['name']} -->\n{_table(found['name'], results)}<!-- end of table -->\n"
+        return f"<!-- table: {found['name']} -->\n{table(found['name'])}<!-- end of table -->\n"
 
     return _BLOCK.sub(block, page)
 
