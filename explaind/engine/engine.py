@@ -15,6 +15,7 @@ import structlog
 
 from explaind.bundles.bundle import Bundle
 from explaind.bundles.catalogue import Catalogue
+from explaind.cores import cores
 from explaind.engine import batches, latents, served_bundle, stages, support
 from explaind.engine.backend_pool import RETRY_SECONDS, Opener, openers
 from explaind.engine.batching import Batcher
@@ -59,7 +60,7 @@ class Engine:
         self._observing = Observing(metrics)
         self._openers = available
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-        self._batcher = Batcher(settings.compute_slots, settings.batch_rows, settings.spread_rows)
+        self._batcher = Batcher(settings.compute_slots, settings.batch_rows, settings.spread_rows, cores())
         self._catalogue = Catalogue(settings.model_store, self._serve, self._show_models, only=settings.models)
         self._shown: set[tuple[str, str, str]] = set()
         self._closed = threading.Event()

@@ -6,6 +6,7 @@ computes what waits with it and wakes the others. The lock guards a few assignme
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterable
 
@@ -23,14 +24,15 @@ class Batcher:
 
     slots: calls computed at once, of which the other classes leave one to the fast where there are several: a call of
     a millisecond never waits for long ones. batch_rows: rows of several calls that are put together. spread_rows: least
-    rows of a piece of a call that idle slots share; 0: never. See `Settings`.
+    rows of a piece of a call that idle cores share; 0: never. See `Settings`. cores: of this process; a call is not
+    spread over more, however many slots there are.
     """
 
-    def __init__(self, slots: int, batch_rows: int, spread_rows: int = 0) -> None:
+    def __init__(self, slots: int, batch_rows: int, spread_rows: int = 0, cores: int = sys.maxsize) -> None:
         self._lock = threading.Lock()
         self._free = slots
         self._free_to_slow = max(1, slots - 1)
-        self._left_to_fast = slots - self._free_to_slow
+        self._not_idle = max(slots - self._free_to_slow, slots - cores)
         self._waiting = Waiting(batch_rows)
         self.spreading = Spreading(spread_rows, slots)
 
@@ -41,8 +43,9 @@ class Batcher:
 
     @property
     def idle(self) -> int:
-        """Calls that could compute now and leave nobody waiting; it may be another number the next moment."""
-        return self._free - self._left_to_fast
+        """Calls that could compute now, each on a core, and leave nobody waiting; it may be another number the next
+        moment, and below 0 where more compute than there are cores."""
+        return self._free - self._not_idle
 
     def run(self, graph: Graph, arrays: Arrays) -> Outputs:
         """What `graph` makes of `arrays`, at once where a slot is free.

@@ -144,3 +144,11 @@ def test_only_slots_that_nobody_needs_are_shared() -> None:
         assert batcher.spreading.hands(100, batcher.idle) == 1
     assert_all_free(batcher, 3)
     assert Batcher(slots=1, batch_rows=64, spread_rows=1).idle == 1
+
+
+def test_a_call_is_spread_over_no_more_hands_than_there_are_cores() -> None:
+    batcher = Batcher(slots=4, batch_rows=64, spread_rows=1, cores=2)
+    assert batcher.idle == 2
+    with occupied(batcher, 3):
+        assert batcher.spreading.hands(100, batcher.idle) == 1
+    assert_all_free(batcher, 4)
