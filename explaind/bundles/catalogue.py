@@ -95,6 +95,12 @@ class Catalogue(Generic[S]):
         """Why each version that is in the store is not served as it lies there."""
         return dict(self._refusals)
 
+    def waiting(self) -> tuple[str, ...]:
+        """Models of the store, by name, of which no version is served while one only lacks a live backend."""
+        served = {name for name, _ in self._served}
+        lacking = {name for (name, _), why in self.refusals().items() if isinstance(why, Unavailable)}
+        return tuple(sorted(lacking - served))
+
     def missing(self) -> tuple[str, ...]:
         """Of the models to serve, by name, those that the store had no version of at the last look."""
         return tuple(sorted(self._only - self._in_store))

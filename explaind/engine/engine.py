@@ -202,6 +202,10 @@ class Engine:
             for default in self._catalogue.defaults()
         )
 
+    def waiting_models(self) -> tuple[str, ...]:
+        """Names of models that would be listed if only a backend served them; from memory."""
+        return self._catalogue.waiting()
+
     def describe(self, model: str, version: str = "") -> ModelDescription:
         """From memory. Raises ModelNotFound, ModelLoading."""
         served = self._catalogue.get(model, version)

@@ -22,8 +22,8 @@ from explaind.requests import (
 
 
 class ServedEngine(Protocol):
-    """All methods are thread-safe. `check`, `list_models`, `describe`, `cost_class` and `backend_states`
-    answer from memory, the others block."""
+    """All methods are thread-safe. `check`, `list_models`, `waiting_models`, `describe`, `cost_class` and
+    `backend_states` answer from memory, the others block."""
 
     def explain(self, request: ExplanationRequest, budget: Budget) -> Explanation: ...
 
@@ -40,6 +40,10 @@ class ServedEngine(Protocol):
     def cost_class(self, request: ExplanationRequest) -> CostClass: ...
 
     def list_models(self) -> tuple[ModelSummary, ...]: ...
+
+    def waiting_models(self) -> tuple[str, ...]:
+        """Names of models that are not listed only since no backend has served them yet."""
+        ...
 
     def describe(self, model: str, version: str) -> ModelDescription: ...
 

@@ -1,7 +1,8 @@
 """Health as operations people read it: SERVING only when a real Explain would succeed.
 
 Keys: "" (every default version has a live, warmed backend), each service, each model, each `backend/NAME`. A model
-that goes away is NOT_SERVING from then on.
+that goes away is NOT_SERVING from then on. A bundle that is broken counts nowhere: putting one into the store takes no
+replica out of its balancer.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class HealthMonitor:
 
     def _look(self) -> dict[str, bool]:
         models = {summary.name: self._is_served(summary.name) for summary in self._engine.list_models()}
+        models |= dict.fromkeys(self._engine.waiting_models(), False)
         overall = bool(models) and all(models.values())
         backends = {f"backend/{state.name}": state.alive for state in self._engine.backend_states()}
         gone = dict.fromkeys(self._shown.keys() - models.keys() - backends.keys(), False)

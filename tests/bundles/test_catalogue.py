@@ -289,9 +289,11 @@ def test_while_no_backend_lives_the_version_is_tried_again(
     small_bundle.write(tmp_path)
     catalogue.refresh()
     assert isinstance(catalogue.refusals()["small", "1"], BackendUnavailable)
+    assert catalogue.waiting() == ("small",)
     owner.fail = lambda bundle: None
     catalogue.refresh()
     assert _versions(catalogue) == [("small", "1")]
+    assert catalogue.waiting() == ()
     assert catalogue.refusals() == {}
 
 
@@ -313,6 +315,7 @@ def test_while_no_backend_lives_callers_are_told_to_come_back(
             catalogue.get(model, version)
         assert (caught.value.retry_after, caught.value.metadata) == (3.0, {"backends": "torchserve"})
     assert catalogue.get("small").bundle.version == "1", "the last good one serves on"
+    assert catalogue.waiting() == ("another",), "small is served, if by an older version"
     with pytest.raises(ModelNotFound):
         catalogue.get("another", "2")
 

@@ -66,6 +66,7 @@ class SmallEngine:
     failure: Exception | None = None
     warming_failure: Exception | None = None
     alive: bool = True
+    waiting: tuple[str, ...] = ()
     running: int = 0
     cancelled: int = 0
     most_running: int = 0
@@ -194,6 +195,9 @@ class SmallEngine:
 
     def list_models(self) -> tuple[ModelSummary, ...]:
         return (ModelSummary(name="small", versions=("1",), description="Linear."),)
+
+    def waiting_models(self) -> tuple[str, ...]:
+        return self.waiting
 
     def describe(self, model: str, version: str) -> ModelDescription:
         self._find(model)

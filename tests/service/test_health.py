@@ -66,6 +66,21 @@ async def test_a_dead_backend_shows_and_a_watch_is_told(start):
     watch.cancel()
 
 
+async def test_a_model_that_no_backend_has_served_yet_counts(start, small_engine, until):
+    engine = small_engine()
+    engine.waiting = ("large",)
+    running = await start(engine, warm=False)
+    watch = health_pb2_grpc.HealthStub(running.channel).Watch(health_pb2.HealthCheckRequest(service="large"))
+    while (await watch.read()).status != NOT_SERVING:
+        continue  # the key is unknown until the engine has been asked
+    watch.cancel()
+    assert await check(running, "small") == SERVING
+    for key in ("", *SERVICES):
+        assert await check(running, key) == NOT_SERVING
+    engine.waiting = ()
+    await until(lambda: running.server.serving)
+
+
 async def test_health_answers_while_every_worker_is_busy(start, small_engine, request_for, until):
     running = await start(small_engine(seconds=60.0), workers=2, queue_size=4)
     calls = [running.explanations.Explain(request_for()) for _ in range(6)]

@@ -23,7 +23,9 @@ def _through_onnx(function: Function, frozen: tuple[nn.Module, ...], inputs: tup
     examples = {f"input_{i}": torch.cat([value[:1]] * 11) for i, value in enumerate(inputs)}
     traced = trace(function, tuple(examples.values()), frozen)
     model = onnx_files.export(traced, examples, ("gradient", "value"))
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # as it is served
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     feeds = {f"input_{i}": value.numpy() for i, value in enumerate(inputs)}
     outputs: Arrays = session.run(None, feeds)
     return outputs
