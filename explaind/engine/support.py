@@ -8,7 +8,7 @@ from explaind.bundles.bundle import Bundle
 from explaind.bundles.manifest import Role
 from explaind.engine.stages import ANOMALY_SCORE, LATENT_RANKING, PATH_MASK
 from explaind.errors import ExplanationUnsupported, ParameterOutOfRange
-from explaind.explanations import conformal, detectors, latent_ranking, path_mask_parameters
+from explaind.explanations import answer_size, conformal, detectors, latent_ranking, path_mask_parameters
 from explaind.explanations.types import (
     AnomalyReference,
     AnomalyScoreParameters,
@@ -26,15 +26,22 @@ def check(bundle: Bundle, request: ExplanationRequest) -> None:
 
     Raises ExplanationUnsupported where the bundle lacks what is asked, ParameterOutOfRange naming the field.
     """
-    if request.latent_ranking:
-        ranking_space(bundle, request.latent_ranking)
-        latent_ranking.checked_measure(request.latent_ranking)
-    if request.anomaly_score:
-        check_score(bundle, request.anomaly_score)
+    path_images = 0
     if request.path_mask:
         _require_support(bundle, PATH_MASK)
         path_mask_parameters.check(request.path_mask, len(bundle.manifest.class_names))
-        path_mask_parameters.check_path(request.path_mask, bundle.manifest.image_shape)
+        path_images = answer_size.check_path(request.path_mask, bundle.manifest.image_shape)
+    if request.latent_ranking:
+        _check_ranking(bundle, request.latent_ranking, path_images)
+    if request.anomaly_score:
+        check_score(bundle, request.anomaly_score)
+
+
+def _check_ranking(bundle: Bundle, parameters: LatentRankingParameters, path_images: int) -> None:
+    space = ranking_space(bundle, parameters)
+    latent_ranking.checked_measure(parameters)
+    used, shape = bundle.reference.rankings[space].used, bundle.manifest.image_shape
+    answer_size.check_traversals(parameters, bundle.factors[space], used, shape, others=path_images)
 
 
 def check_score(bundle: Bundle, parameters: AnomalyScoreParameters, *, field: str = "anomaly_score") -> None:

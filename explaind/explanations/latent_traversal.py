@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from explaind.errors import ParameterOutOfRange
 from explaind.explanations import responses, traversal
+from explaind.explanations.answer_size import images_within
 from explaind.explanations.budget import Budget
 from explaind.explanations.latent_types import Hold, LatentTraversals, Traversal, TraversalParameters
 from explaind.explanations.models import RankingModels
@@ -38,7 +38,7 @@ def checked_dimensions(
         _require(0 <= dimension < count, "dimension", f"is {dimension}; it must be a latent from 0 to {count - 1}")
     _require(len(set(dimensions)) == len(dimensions), "dimension", "names a latent twice; name each once")
     _check_range(parameters)
-    most = min(MAX_IMAGES, MAX_BYTES // (4 * math.prod(image_shape)))
+    most = min(MAX_IMAGES, images_within(MAX_BYTES, image_shape))
     wanted = len(dimensions) * parameters.steps
     _require(wanted <= most, "steps", f"asks for {wanted} images; one answer holds {most}: name fewer latents or steps")
     return dimensions

@@ -9,8 +9,6 @@ from explaind.explanations.prediction import top_two
 from explaind.explanations.types import MorphReference, PathMaskParameters, Prediction
 
 FIELD = "path_mask"
-MAX_PATH_BYTES = 60 * 1024 * 1024
-"""Of a path's float pixels in an answer: a client takes 64 MiB in one message, with what else was asked for."""
 SPARSITY = 1.0
 """Where neither the caller nor the bundle names one."""
 
@@ -31,17 +29,6 @@ def check(parameters: PathMaskParameters, class_count: int) -> None:
         _between("likelihood_weight", parameters.likelihood_weight, 0.0, 1e6)
     if parameters.max_steps is not None:
         _between("max_steps", parameters.max_steps, 1, 20_000)
-
-
-def check_path(parameters: PathMaskParameters, image_shape: tuple[int, ...]) -> None:
-    """image_shape: (C, H, W). Raises ParameterOutOfRange where the path is asked for and one answer cannot hold it."""
-    most = MAX_PATH_BYTES // (4 * math.prod(image_shape))
-    if parameters.include_path and parameters.step_count > most:
-        raise ParameterOutOfRange(
-            f"{FIELD}.step_count is {parameters.step_count}; with include_path one answer holds {most} images of this "
-            "model: name fewer steps, or do without the path.",
-            field=f"{FIELD}.step_count",
-        )
 
 
 def sparsity(parameters: PathMaskParameters, reference: MorphReference) -> float:

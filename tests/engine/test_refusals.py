@@ -12,7 +12,7 @@ import pytest
 from explaind.bundles import manifest, reference
 from explaind.engine import Engine
 from explaind.errors import ExplanationUnsupported, InvalidRequest, ModelNotFound, ParameterOutOfRange
-from explaind.explanations import path_mask_parameters
+from explaind.explanations import answer_size
 from explaind.explanations.budget import Budget
 from explaind.explanations.types import AnomalyScoreParameters, LatentRankingParameters, PathMaskParameters, Reference
 from explaind.requests import CompareRequest, ExplanationRequest, ImageInput, ScoreRequest, TraverseRequest
@@ -61,10 +61,13 @@ def test_what_the_image_has_no_part_in_is_refused_without_it(
 def test_a_path_that_no_answer_can_hold_is_refused_without_the_image(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(path_mask_parameters, "MAX_PATH_BYTES", 50 * 28 * 28 * 4)
+    monkeypatch.setattr(answer_size, "MAX_BYTES", 50 * 28 * 28 * 4)
     asked = ExplanationRequest(model="mnist", image=ImageInput(), path_mask=PathMaskParameters(include_path=True))
     with pytest.raises(ParameterOutOfRange, match="one answer holds 50 images"):
         engine.check(asked, Budget())
+    ranking = LatentRankingParameters(include_traversals=True)
+    with pytest.raises(ParameterOutOfRange, match="10 strips of 10 images; one answer holds 5 of"):
+        engine.check(dataclasses.replace(asked, path_mask=None, latent_ranking=ranking), Budget())
 
 
 def test_unknown_models_and_versions(engine: Engine, digit: ImageInput) -> None:
