@@ -35,8 +35,8 @@ def _backends() -> tuple[Bar, ...]:
         Bar("backends: same class", "backends.worst.same_class", "≥", 1.0),
         Bar("backends: same top-5 latents", "backends.worst.same_top_5", "≥", 1.0),
         Bar("backends: p-value difference", "backends.worst.p_value_difference", "≤", 1e-3),
-        # Not the worst of them, which stands beside it: the ends of a few morphs differ between backends, presumably
-        # from kinks of ReLUs on the way, and one pixel of a small mask is already more than 1 %.
+        # Not the worst of them, which stands beside it: the ends of a few morphs differ between backends, from
+        # kinks of ReLUs on the way (see the README), and one pixel of a small mask is already more than 1 %.
         Bar("backends: mask IoU, 5th percentile", "backends.worst.mask_iou_5th_percentile", "≥", 0.99),
     )
 
