@@ -180,8 +180,9 @@ LR_ROWS: tuple[Row, ...] = (
         what="time of training",
         figure="105 to 270 epochs of 171 to 1287 s",
         ours="–",
-        work="The source's hardware and number of images are other. Whole recipes took 41 (letters), 40 (sprites) and "
-        "75 minutes (fashion), each beside another on two shared cores; `--quick` takes minutes.",
+        work="The source's hardware and number of images are other. Whole recipes took 13 (faces), 40 (sprites), "
+        "41 (letters), 46 (pedestrians), 75 (fashion) and 104 minutes (cifar10), each beside other work on two shared "
+        "cores; `--quick` takes minutes.",
         verdict="Not comparable.",
     ),
     Row(
