@@ -78,7 +78,7 @@ class Report:
         content: dict[str, Any] = {**self._heading, **_plain(measured)}
         content["bars"] = judge_all(content)
         _replace(self._file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-        blocks = [f"<!-- section: {key} -->\n\n{texts[key]}" for key in keys if key in texts]
+        blocks = [f"<!-- section: {key} -->\n\n{texts[key]}" for key in measured if key in texts]
         _replace(self._page, "\n\n".join([self._front(content), *blocks]) + "\n")
 
     def _front(self, content: Mapping[str, Any]) -> str:

@@ -94,6 +94,15 @@ def test_figures_of_another_build_are_not_kept(run: Any, digits_bundle: Path, pa
     assert "drawing" not in found and "Drawing" not in page.read_text(encoding="utf-8")
 
 
+def test_a_section_without_figures_leaves_the_page(run: Any, digits_bundle: Path, page: Path) -> None:
+    """As where evaluation.json was deleted, to measure another build section by section."""
+    run(COUNTING, DRAWING)
+    (digits_bundle / evaluation.FILE_NAME).unlink()
+    run(COUNTING, DRAWING, only=("counting",))
+    text = page.read_text(encoding="utf-8")
+    assert "## Counting" in text and "Drawing" not in text
+
+
 def test_a_failing_section_says_so_and_the_rest_goes_on(run: Any, page: Path) -> None:
     found = run(FAILING, COUNTING)
     assert found["failing"] == {"failed": "The bundle has no such thing; train it again."}

@@ -61,14 +61,15 @@ def fidelities(questions: Sequence[Question], names: Sequence[str]) -> Figure:
     axes.axhline(SOURCE_FIDELITY, color=THEIRS, lw=1.5, label=f"the source's {SOURCE_FIDELITY:g}, two classes")
     axes.plot(places, [q.fidelity for q in ordered], "o", color=OURS, ms=7, label="forest without bound")
     axes.plot(places, [q.served_fidelity for q in ordered], "_", color=INK, ms=11, mew=2, label="as small as served")
-    least = min(min(q.fidelity, q.served_fidelity) for q in ordered)
-    axes.set(ylim=(min(least, SOURCE_FIDELITY) - 0.005, 1.002), ylabel="fidelity", xticks=[])
+    least = min(SOURCE_FIDELITY, *(min(q.fidelity, q.served_fidelity) for q in ordered))
+    axes.set(ylim=(least - max(0.005, (1 - least) / 20), 1.002), ylabel="fidelity", xticks=[])
     legend(axes, loc="lower left", ncols=3, bbox_to_anchor=(0, 1.0))
     below.bar(places, [q.majority for q in ordered], color=CONTROL, width=0.62)
     below.axhline(NOT_EASY, color=SOFT, lw=1, ls=":")
     below.set(ylim=(0, 1), ylabel="majority rate")
-    labels = [" or ".join(names[k] for k in q.classes) for q in ordered]
-    below.set_xticks(places, labels, rotation=90 if len(ordered) > 8 else 0)
+    upright = len(ordered) > 8
+    labels = [(" or " if upright else " or\n").join(names[k] for k in q.classes) for q in ordered]
+    below.set_xticks(places, labels, rotation=90 if upright else 0)
     room = max(0.0, (_FEW - len(ordered)) / 2)  # a single question's bar would be as wide as the page
     for panel in (axes, below):
         panel.set_xlim(-0.7 - room, len(ordered) - 0.3 + room)
