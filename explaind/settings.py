@@ -64,7 +64,7 @@ class Settings(BaseSettings):
         description="Model calls of the onnx and torch backends that compute at once, by default two more than cores; "
         "the other classes leave one to the fast. Calls beyond them wait, and those that wait for the same graph share "
         "a call. Too many: calls fight for cores, and none shares; too few: a core idles while the next call wakes "
-        "(on two cores 3 made 28 path masks a second of 32 callers where 4 made 34), and with 1 millisecond work waits "
+        "(on two cores 3 made 27 path masks a second of 32 callers where 4 made 33), and with 1 millisecond work waits "
         "for path masks. On CUDA, where a shared call costs little more than one alone, fewer.",
     )
     batch_rows: int = Field(
