@@ -77,9 +77,17 @@ def _has(key: str, arrays: Arrays) -> bool:
 def _leaf(hint: Any, key: str, array: NDArray[Any]) -> Any:
     if hint is float:
         return float(array)
-    wanted = np.dtype(typing.get_args(typing.get_args(hint)[1])[0])
+    wanted = _dtype(hint)
     if array.dtype != wanted:
         raise TypeError(f"{key} is {array.dtype}, not {wanted}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise ValueError(f"{key} is not finite")
     return np.ascontiguousarray(array)
+
+
+def _dtype(hint: Any) -> np.dtype[Any]:
+    """Of NDArray[S], which is ndarray[…, dtype[S]] up to NumPy 2.4 and an alias with the one argument S from 2.5 on."""
+    last = typing.get_args(hint)[-1]
+    (scalar,) = typing.get_args(last) or (last,)
+    dtype: np.dtype[Any] = np.dtype(scalar)
+    return dtype

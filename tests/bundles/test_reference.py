@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from explaind.bundles import reference
 from explaind.errors import BundleInvalid
@@ -157,3 +160,10 @@ def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
     path = _resaved(tmp_path / "reference.npz", morph__class_norms=np.array([print], dtype=object))
     with pytest.raises(BundleInvalid):
         reference.load(path)
+
+
+@pytest.mark.parametrize("hint", [NDArray[np.int32], types.GenericAlias(np.ndarray, (np.int32,))])
+def test_an_arrays_type_is_read_from_its_hint_as_numpy_2_4_and_2_5_write_it(hint: Any) -> None:
+    assert reference._leaf(hint, "bins", np.zeros(3, np.int32)).dtype == np.int32
+    with pytest.raises(TypeError, match="bins is float64, not int32"):
+        reference._leaf(hint, "bins", np.zeros(3))
