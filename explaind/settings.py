@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -33,6 +34,11 @@ class Settings(BaseSettings):
     )
     torchserve_address: str = Field("", description="host:port of a running TorchServe's gRPC inference API.")
     torchserve_management: str = Field("", description="http://host:port of its management API, for readiness.")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto",
+        description="What the onnx and torch backends compute on. auto: CUDA where the driver shows a device, else the "
+        "CPU. cpu: leaves the device to others. cuda: a daemon without one serves nothing and says so.",
+    )
     threads: int = Field(
         1,
         ge=1,
@@ -45,12 +51,13 @@ class Settings(BaseSettings):
         description="Requests of the fast class computed at once. Too many: they share cores and all become late; "
         "too few: cores idle.",
     )
-    slow_workers: int = Field(
-        cores() + 1,
+    slow_workers: int | None = Field(
+        None,
         ge=1,
         description="Requests of the slow class (path mask, Sobol, many scores) computed at once, by default one more "
-        "than cores. Too many: each holds its memory and all become late together; too few: a core idles while a "
-        "request is between two model calls. Where calls are to share batches, more of them than compute_slots.",
+        "than cores, on CUDA 4. Too many: each holds its memory and all become late together; too few: a core idles "
+        "while a request is between two model calls. Where calls are to share batches, more of them than "
+        "compute_slots.",
     )
     reference_workers: int = Field(
         max(1, cores() // 2),
@@ -58,28 +65,30 @@ class Settings(BaseSettings):
         description="Requests with the REFERENCE solver computed at once, by default one for two cores. Each takes "
         "about a minute of a core. Too many: they take the cores from all others; too few: they wait for each other.",
     )
-    compute_slots: int = Field(
-        cores() + 2,
+    compute_slots: int | None = Field(
+        None,
         ge=1,
-        description="Model calls of the onnx and torch backends that compute at once, by default two more than cores; "
-        "the other classes leave one to the fast. Calls beyond them wait, and those that wait for the same graph share "
-        "a call. Too many: calls fight for cores, and none shares; too few: a core idles while the next call wakes "
-        "(on two cores 3 made 27 path masks a second of 32 callers where 4 made 33), and with 1 millisecond work waits "
-        "for path masks. On CUDA, where a shared call costs little more than one alone, fewer.",
+        description="Model calls of the onnx and torch backends that compute at once, by default two more than cores, "
+        "on CUDA 3; the other classes leave one to the fast. Calls beyond them wait, and those that wait for the same "
+        "graph share a call. Too many: calls fight for cores, and none shares; too few: a core idles while the next "
+        "call wakes (on two cores 3 made 27 path masks a second of 32 callers where 4 made 33), and with 1 millisecond "
+        "work waits for path masks.",
     )
-    batch_rows: int = Field(
-        64,
+    batch_rows: int | None = Field(
+        None,
         ge=1,
-        description="Rows that waiting calls may have together to share a call of the backend; a larger one goes by "
-        "itself, and 1 lets none share. Too small: a row costs up to twice as much; too large: a call of one row waits "
-        "for the rows of its company, and on a CPU a row becomes no cheaper from some 64 on. A GPU bears more.",
+        description="Rows that waiting calls may have together to share a call of the backend, by default 64, on CUDA "
+        "128; a larger one goes by itself, and 1 lets none share. Too small: a row costs up to twice as much; too "
+        "large: a call of one row waits for the rows of its company, and on a CPU a row becomes no cheaper from some "
+        "64 on.",
     )
-    spread_rows: int = Field(
-        32,
+    spread_rows: int | None = Field(
+        None,
         ge=0,
-        description="Least rows of a piece where a large call is spread over idle cores; 0: never. Too small: waking a "
-        "thread costs more than it saves, more so where other processes want the cores; too large: one request leaves "
-        "cores idle. On two idle cores a ranking takes 0.7 of the time, a batch of 256 scores 0.8, a path mask 0.95.",
+        description="Least rows of a piece where a large call is spread over idle cores, by default 32; 0, the default "
+        "on CUDA: never. Too small: waking a thread costs more than it saves, more so where other processes want the "
+        "cores; too large: one request leaves cores idle. On two idle cores a ranking takes 0.7 of the time, a batch "
+        "of 256 scores 0.8, a path mask 0.95.",
     )
     queue_size: int = Field(
         64,

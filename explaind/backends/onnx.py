@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from explaind.backends import networks as tables
 from explaind.backends.arrays import checked, in_chunks
 from explaind.backends.bundle_models import BundleModels
+from explaind.backends.devices import Device
 from explaind.backends.networks import Networks
-from explaind.backends.onnx_sessions import Device, Session
+from explaind.backends.onnx_cuda import open_session
+from explaind.backends.onnx_sessions import Session
 from explaind.errors import BundleInvalid
 from explaind.explanations.models import FloatArray
 
@@ -79,7 +81,7 @@ def open_bundle(folder: Path, *, threads: int = 1, device: Device = "auto") -> B
         raise BundleInvalid(f"{folder} lists no {tables.CLASSIFIER_GRAPH}, so the onnx backend cannot serve it.")
     weights = _weights(folder / tables.WEIGHTS)
     sessions = {
-        name: Session(folder / name, weights=weights, threads=threads, device=device) for name in networks.graphs
+        name: open_session(folder / name, weights=weights, threads=threads, device=device) for name in networks.graphs
     }
     return _models(networks, sessions)
 

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import logging
-import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from numpy.typing import NDArray
 
+from explaind.backends.devices import Device, cuda_devices, wants_cuda
 from explaind.backends.networks import WEIGHTS
+from explaind.backends.onnx_runtime import onnxruntime
 from explaind.errors import BackendUnavailable, BundleInvalid
 from explaind.explanations.models import FloatArray
 
-# onnxruntime's telemetry is on unless this says otherwise before it is loaded (1.31 writes a device id at import); a
-# daemon must not call home.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as foreign
-
-Device = Literal["auto", "cpu", "cuda"]
 Providers = list[str | tuple[str, dict[str, Any]]]
 
 _ERRORS_ONLY = 3
+_foreign = onnxruntime.capi.onnxruntime_pybind11_state
 ONNXRUNTIME_ERRORS: tuple[type[Exception], ...] = tuple(
-    value for value in vars(foreign).values() if isinstance(value, type) and issubclass(value, Exception)
+    value for value in vars(_foreign).values() if isinstance(value, type) and issubclass(value, Exception)
 )
 _DEVICE_ERRORS = {"EPFail", "DeviceReset"}  # of the machine, not of the file
 FOREIGN_ERRORS: tuple[type[Exception], ...] = (*ONNXRUNTIME_ERRORS, RuntimeError, ValueError, MemoryError)
@@ -39,27 +33,41 @@ _log = logging.getLogger(__name__)
 class Session:
     """One graph. `run` may be called from several threads at once."""
 
-    def __init__(self, path: Path, *, weights: bytes, threads: int, device: Device = "auto") -> None:
-        """weights: the content of the file beside it that the graph's external data points into."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        weights: bytes,
+        threads: int,
+        device: Device = "auto",
+        cuda_options: Mapping[str, str] | None = None,
+    ) -> None:
+        """weights: the content of the file beside it that the graph's external data points into. cuda_options: of
+        onnxruntime's CUDA provider, beside the usual ones."""
         self._name = path.name
         self._weights = weights  # onnxruntime may read them as long as the session lives
         with _opening(path):
             options = _options(threads)
             # From memory: onnxruntime maps a file, and whoever shortens it while it is served kills this process.
             options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
-            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=providers(device))
+            chosen = providers(device, cuda_options)
+            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=chosen)
         self.device = "CUDA" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "CPU"
         self._inputs = tuple(value.name for value in self._session.get_inputs())
         self._outputs = [value.name for value in self._session.get_outputs()]
         _say_once(self.device)
 
     def run(self, *arrays: NDArray[Any]) -> list[FloatArray]:
-        """The outputs in the graph's order, for inputs in the graph's order. Raises BackendUnavailable."""
-        feeds = dict(zip(self._inputs, arrays, strict=True))
+        """The outputs in the graph's order, for inputs in the graph's order, of as many rows each and at most
+        `CHUNK_ROWS`. Raises BackendUnavailable."""
         try:
-            outputs: list[FloatArray] = self._session.run(self._outputs, feeds)
+            return self._compute(arrays)
         except FOREIGN_ERRORS as exc:
             raise failed(self._name, exc) from exc
+
+    def _compute(self, arrays: Sequence[NDArray[Any]]) -> list[FloatArray]:
+        """Raises what onnxruntime raises."""
+        outputs: list[FloatArray] = self._session.run(self._outputs, dict(zip(self._inputs, arrays, strict=True)))
         return outputs
 
 
@@ -86,12 +94,12 @@ def _opening(path: Path) -> Iterator[None]:
         ) from exc
 
 
-def providers(device: Device = "auto") -> Providers:
+def providers(device: Device = "auto", cuda_options: Mapping[str, str] | None = None) -> Providers:
     """Named explicitly: left to itself, onnxruntime warns at length where CUDA's libraries are missing.
 
     Raises BackendUnavailable where `cuda` is asked for and is not there.
     """
-    if device == "cpu" or (device == "auto" and not cuda_devices()):
+    if not wants_cuda(device):
         return ["CPUExecutionProvider"]
     if not cuda_devices():
         raise BackendUnavailable("The onnx backend was asked for CUDA and the driver shows no device; use the CPU.")
@@ -99,20 +107,7 @@ def providers(device: Device = "auto") -> Providers:
         raise BackendUnavailable("This onnxruntime has no CUDA provider; install onnxruntime-gpu or use the CPU.")
     onnxruntime.preload_dlls()
     # TF32 rounds to 10 bits, which the parity gate's 1e-4 would not survive.
-    return [("CUDAExecutionProvider", {"use_tf32": "0"}), "CPUExecutionProvider"]
-
-
-@functools.cache
-def cuda_devices() -> int:
-    """How many CUDA devices the driver shows; 0 without a driver."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return 0
-    count = ctypes.c_int(0)
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
+    return [("CUDAExecutionProvider", {"use_tf32": "0", **(cuda_options or {})}), "CPUExecutionProvider"]
 
 
 def _options(threads: int) -> Any:

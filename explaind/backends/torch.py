@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +15,12 @@ from explaind.backends import torch_operations as compute
 from explaind.backends import weights as stored_weights
 from explaind.backends.arrays import checked, in_chunks
 from explaind.backends.bundle_models import BundleModels
+from explaind.backends.devices import Device, wants_cuda
 from explaind.backends.networks import Networks
 from explaind.backends.torch_networks import Encoder
 from explaind.errors import BackendUnavailable, BundleInvalid
 from explaind.explanations.models import FloatArray
 
-Device = Literal["cpu", "cuda"]
 Operation = Callable[..., Sequence[Tensor]]
 
 
@@ -79,7 +78,8 @@ class TorchMorphGradient:
 def open_bundle(folder: Path, *, threads: int = 1, device: Device = "cpu") -> BundleModels:
     """Builds the networks of `networks.json` with the parameters of weights.safetensors.
 
-    threads: of torch, for the whole process, since torch has no other setting. device: `cuda` only when asked.
+    threads: of torch, for the whole process, since torch has no other setting. device: the CPU unless told otherwise,
+    for this is what others are checked against.
     Raises BundleInvalid for a missing or malformed file, BackendUnavailable where there is no such device.
     """
     networks = tables.read(folder)
@@ -130,14 +130,15 @@ def _misfits_named(folder: Path) -> Iterator[None]:
 
 
 def _prepare(device: Device, threads: int) -> torch.device:
-    if device == "cuda":
+    on_cuda = wants_cuda(device)
+    if on_cuda:
         if not torch.cuda.is_available():
             raise BackendUnavailable("The torch backend was asked for CUDA and finds no device; use the CPU.")
         # TF32 rounds to 10 bits, which the parity gate's 1e-4 would not survive.
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
     torch.set_num_threads(threads)
-    return torch.device(device)
+    return torch.device("cuda" if on_cuda else "cpu")
 
 
 def _run(device: torch.device, operation: Operation, arrays: Sequence[FloatArray]) -> list[FloatArray]:

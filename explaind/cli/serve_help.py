@@ -35,7 +35,9 @@ def _settings() -> str:
 
 
 def _written(default: object) -> str:
-    """As it would stand in the environment."""
+    """As it would stand in the environment; nothing for what is chosen by what the machine has."""
+    if default is None:
+        return ""
     if isinstance(default, tuple):
         return f"'{json.dumps(default)}'"
     return str(default).lower() if isinstance(default, bool) else str(default)

@@ -64,7 +64,7 @@ def _opener(name: str, settings: Settings) -> Opener:
         raise ConfigurationError(
             f"The backend {name} needs {error.name}: pip install 'explaind[{_EXTRAS[name]}]'."
         ) from error
-    options: dict[str, object] = {"threads": settings.threads}
+    options: dict[str, object] = {"threads": settings.threads, "device": settings.device}
     if name == "torchserve":
         if not settings.torchserve_address:
             raise ConfigurationError("The backend torchserve needs an address: set EXPLAIND_TORCHSERVE_ADDRESS.")

@@ -15,13 +15,12 @@ import structlog
 
 from explaind.bundles.bundle import Bundle
 from explaind.bundles.catalogue import Catalogue
-from explaind.cores import cores
 from explaind.engine import batches, latents, served_bundle, stages, support
 from explaind.engine.backend_pool import RETRY_SECONDS, Opener, openers
-from explaind.engine.batching import Batcher
 from explaind.engine.encoded_once import encoded_once
 from explaind.engine.observe import Observing
 from explaind.engine.served_bundle import ServedBundle
+from explaind.engine.sharing import Sharing
 from explaind.engine.stage_clock import StageClock, anytime_by_kind
 from explaind.engine.stages import CAN_STOP_EARLY, DECODE
 from explaind.errors import ConfigurationError, Unavailable
@@ -60,7 +59,7 @@ class Engine:
         self._observing = Observing(metrics)
         self._openers = available
         self._limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-        self._batcher = Batcher(settings.compute_slots, settings.batch_rows, settings.spread_rows, cores())
+        self._batcher = Sharing.of(settings).batcher()
         self._catalogue = Catalogue(settings.model_store, self._serve, self._show_models, only=settings.models)
         self._shown: set[tuple[str, str, str]] = set()
         self._closed = threading.Event()

@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import structlog
 
+from explaind.engine.sharing import Sharing
 from explaind.errors import DeadlineTooShort, QueueFull
 from explaind.explanations.budget import Budget
 from explaind.metrics import Metrics
@@ -42,7 +43,7 @@ class Admission:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         workers = {
             CostClass.FAST: settings.workers,
-            CostClass.SLOW: settings.slow_workers,
+            CostClass.SLOW: Sharing.of(settings).slow_workers,
             CostClass.REFERENCE: settings.reference_workers,
         }
         self._lanes = {kind: Lane(kind, workers[kind], settings, metrics) for kind in CostClass}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from onnxruntime.capi import onnxruntime_pybind11_state as foreign
 
-from explaind.backends import arrays, networks, onnx, onnx_sessions, probe
+from explaind.backends import arrays, devices, networks, onnx, onnx_sessions, probe
 from explaind.backends import torch as torch_backend
 from explaind.backends.bundle_models import BundleModels
 from explaind.errors import BackendUnavailable, BundleInvalid, ShapeMismatch
@@ -175,7 +175,7 @@ def test_the_device_in_use_is_said_once(untrained_bundle: Path, caplog: pytest.L
 
 
 def test_without_a_device_the_providers_are_the_cpu_alone() -> None:
-    if onnx_sessions.cuda_devices():
+    if devices.cuda_devices():
         pytest.skip("this machine has a CUDA device")
     assert onnx_sessions.providers("auto") == ["CPUExecutionProvider"]
     with pytest.raises(BackendUnavailable, match="shows no device"):
@@ -184,7 +184,7 @@ def test_without_a_device_the_providers_are_the_cpu_alone() -> None:
 
 @pytest.mark.gpu
 def test_cuda_agrees_with_pytorch(untrained_bundle: Path) -> None:
-    if not onnx_sessions.cuda_devices():
+    if not devices.cuda_devices():
         pytest.skip("the driver shows no CUDA device")
     models = onnx.open_bundle(untrained_bundle, threads=1, device="cuda")
     assert models.device == "CUDA"

@@ -31,6 +31,7 @@ PARTS = (
     "open_load",
     "soak",
     "scale",
+    "cuda",
 )
 """Modules of tests.benchmarks.parts, in the order they run."""
 LONG_DIGITS, LONG_SOAK = 20, 100_000

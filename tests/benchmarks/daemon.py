@@ -45,7 +45,8 @@ class Daemon:
         given = {"model_store": ROOT / "model_store", "lame_duck_seconds": 0, **settings}
         given |= {"port": port, "metrics_port": metrics_port}
         environment = os.environ | {f"EXPLAIND_{name.upper()}": str(value) for name, value in given.items()}
-        environment["PYTHONPATH"] = os.pathsep.join((str(tree), str(tree / "client")))
+        others = os.environ.get("PYTHONPATH", "")
+        environment["PYTHONPATH"] = os.pathsep.join((str(tree), str(tree / "client"), others))
         with tempfile.TemporaryFile() as log:
             process = subprocess.Popen(
                 [sys.executable, "-c", code],

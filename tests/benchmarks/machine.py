@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from explaind.backends.onnx_sessions import cuda_devices
+from explaind.backends.devices import cuda_devices
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("onnxruntime-gpu", "torch", "torchserve", "captum", "grpcio", "numpy")

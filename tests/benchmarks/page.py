@@ -18,6 +18,8 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs/performance"
 PAGE = ROOT / "docs/performance.md"
 JSON, REPORT = "benchmark.json", "benchmark.md"
+CUDA_JSON = "cuda.json"
+"""What a machine with a CUDA device found, which is another one."""
 ORDER = (
     "bars",
     "explanations",
@@ -34,7 +36,7 @@ ORDER = (
     "memory",
 )
 """Of the parts in the report; others follow."""
-MACHINE = "machine"
+MACHINE, CUDA = "machine", "cuda"
 _BLOCK = re.compile(r"<!-- table: (?P<name>[\w ]+) -->\n.*?<!-- end of table -->\n", re.DOTALL)
 
 
@@ -45,9 +47,10 @@ def write_report(results: Results, folder: Path) -> None:
     (folder / REPORT).write_text(text, encoding="utf-8")
 
 
-def filled(page: str, results: Results) -> str:
-    """The page with the table of each part between its markers."""
-    return fill(page, lambda name: _table(name, results))
+def filled(page: str, results: Results, on_cuda: Results | None = None) -> str:
+    """The page with the table of each part between its markers. on_cuda: of those whose name begins with `cuda`; none:
+    `results` too."""
+    return fill(page, lambda name: _table(name, (on_cuda or results) if name.startswith(CUDA) else results))
 
 
 def fill(page: str, table: Callable[[str], str]) -> str:
@@ -60,7 +63,7 @@ def fill(page: str, table: Callable[[str], str]) -> str:
 
 
 def _table(name: str, results: Results) -> str:
-    if name == MACHINE:
+    if name.endswith(MACHINE):
         return machine.sentence(dict(results.machine)) + "\n"
     part = results.parts.get(name)
     return markdown(part) if part else "*Not measured yet.*\n"
@@ -75,7 +78,13 @@ def publish(folder: Path) -> None:
 
 
 def write_page() -> None:
-    PAGE.write_text(filled(PAGE.read_text(encoding="utf-8"), Results.read(DOCS / JSON)), encoding="utf-8")
+    PAGE.write_text(committed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def committed(page: str) -> str:
+    """The page with the tables of docs/performance."""
+    on_cuda = DOCS / CUDA_JSON
+    return filled(page, Results.read(DOCS / JSON), Results.read(on_cuda) if on_cuda.is_file() else None)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import onnxruntime
 import torch
 from onnx import ModelProto, NodeProto, TensorProto, compose, helper, inliner, numpy_helper
 from torch import Tensor, nn
 
+from explaind.backends.onnx_runtime import onnxruntime
 from explaind.backends.onnx_sessions import ONNXRUNTIME_ERRORS
 from explaind.errors import ClassifierInvalid
 from explaind.explanations.models import FloatArray

@@ -18,6 +18,8 @@ import numpy as np
 import onnxruntime
 
 from explaind.backends import onnx_sessions
+from explaind.backends.cuda_thread import cuda_thread
+from explaind.backends.devices import Device, cuda_devices, wants_cuda
 from explaind.engine import Engine
 from explaind.explanations.budget import Budget
 from tests.benchmarks.subjects import asked as what
@@ -45,13 +47,15 @@ class Recorded:
     def gradient_rows(self) -> int:
         return sum(rows for graph, rows in self.rows.items() if GRADIENT in graph)
 
-    def enter(self, graph: str, original: Callable[..., Any], given: Sequence[Any], keywords: Mapping[str, Any]) -> Any:
+    def enter(
+        self, graph: str, rows: int, original: Callable[..., Any], given: Sequence[Any], keywords: Mapping[str, Any]
+    ) -> Any:
         with self._lock:
             if self.keep:
                 kept = [_kept(value) for value in given]
                 self.again.append(lambda: original(*kept, **keywords))
             self.calls[graph] += 1
-            self.rows[graph] += _rows(given)
+            self.rows[graph] += rows
         began = time.perf_counter()
         try:
             return original(*given, **keywords)
@@ -60,20 +64,28 @@ class Recorded:
                 self.seconds[graph] += time.perf_counter() - began
 
 
+@dataclass
+class _Running:
+    """The call of a session of ours that is under way; onnxruntime may be entered for it in another thread."""
+
+    graph: str = ""
+    rows: int = 0
+
+
 @contextmanager
 def recording(*, keep: bool = True) -> Iterator[Recorded]:
-    """Every session call made inside, of any thread; graphs are known by the session that `onnx_sessions` opened.
+    """Every session call made inside, one at a time; graphs are known by the session that `onnx_sessions` opened.
     keep: the inputs, so that the calls can be made again."""
-    recorded, running = Recorded(keep), threading.local()
+    recorded, running = Recorded(keep), _Running()
     named = onnx_sessions.Session.run
     originals = {entry: getattr(onnxruntime.InferenceSession, entry) for entry in ENTRIES}
 
     def run(session: Any, *arrays: Any, **keywords: Any) -> Any:
-        running.graph = session._name
+        running.graph, running.rows = session._name, len(arrays[0])
         try:
             return named(session, *arrays, **keywords)
         finally:
-            running.graph = ""
+            running.graph, running.rows = "", 0
 
     onnx_sessions.Session.run = run  # type: ignore[method-assign]
     for entry, original in originals.items():
@@ -86,9 +98,9 @@ def recording(*, keep: bool = True) -> Iterator[Recorded]:
             setattr(onnxruntime.InferenceSession, entry, original)
 
 
-def _entry(original: Callable[..., Any], recorded: Recorded, running: threading.local) -> Callable[..., Any]:
+def _entry(original: Callable[..., Any], recorded: Recorded, running: _Running) -> Callable[..., Any]:
     def enter(session: Any, *given: Any, **keywords: Any) -> Any:
-        return recorded.enter(getattr(running, "graph", ""), original, (session, *given), keywords)
+        return recorded.enter(running.graph, running.rows, original, (session, *given), keywords)
 
     return enter
 
@@ -100,21 +112,15 @@ def _kept(value: Any) -> Any:
     return {name: np.array(array) if isinstance(array, np.ndarray) else array for name, array in value.items()}
 
 
-def _rows(given: Sequence[Any]) -> int:
-    """First dimension of the first array; 0 where the call does not show it."""
-    feeds = next((value for value in given if isinstance(value, Mapping)), {})
-    return next((int(array.shape[0]) for array in feeds.values() if isinstance(array, np.ndarray)), 0)
-
-
 @contextmanager
-def replaying(store: str, names: Sequence[str] = tuple(what.ASKED)) -> Iterator[Stage]:
+def replaying(store: str, names: Sequence[str] = tuple(what.ASKED), device: Device = "auto") -> Iterator[Stage]:
     """Calls: the names; each replays the session calls of the same explanation of the same digit. Facts: by name, mean
     session calls, rows and gradient rows a digit."""
-    with opened(Path(store), "onnx", **ONE_THREAD) as engine:
+    with opened(Path(store), "onnx", device=device, **ONE_THREAD) as engine:
         found = {name: [_record(engine, name, image) for image in what.pixels(what.digits())] for name in names}
-        yield Stage(
-            {name: _replay(each) for name, each in found.items()}, facts={k: _told(v) for k, v in found.items()}
-        )
+        on_device = wants_cuda(device) and cuda_devices() > 0
+        calls = {name: _replay(each, on_device) for name, each in found.items()}
+        yield Stage(calls, facts={name: _told(each) for name, each in found.items()})
 
 
 def _record(engine: Engine, name: str, image: np.ndarray[Any, Any]) -> Recorded:
@@ -123,13 +129,15 @@ def _record(engine: Engine, name: str, image: np.ndarray[Any, Any]) -> Recorded:
     return recorded
 
 
-def _replay(found: Sequence[Recorded]) -> Call:
-    def call(number: int) -> int:
+def _replay(found: Sequence[Recorded], on_device: bool) -> Call:
+    """on_device: in its one thread, whose the recordings are; passed over once, not call by call."""
+
+    def replay(number: int) -> int:
         for again in found[number % len(found)].again:
             again()
         return 1
 
-    return call
+    return (lambda number: cuda_thread().run(lambda: replay(number))) if on_device else replay
 
 
 @contextmanager

@@ -37,11 +37,12 @@ def explaining(
     names: Sequence[str] = tuple(what.ASKED),
     batches: Sequence[int] = (),
     one_thread: bool = False,
+    device: str = "auto",
 ) -> Iterator[Stage]:
     """Calls: the names of `asked.ASKED`, and `score N` for each size of `batches`. TorchServe is started for it.
     one_thread: a call is not spread over idle cores."""
-    threads = ONE_THREAD if one_thread else {}
-    with launched(store, backend) as remote, opened(Path(store), backend, **remote, **threads) as engine:
+    chosen = {"device": device, **(ONE_THREAD if one_thread else {})}
+    with launched(store, backend) as remote, opened(Path(store), backend, **remote, **chosen) as engine:
         images = what.pixels(what.digits())
         calls: dict[str, Call] = {name: _explain(engine, name, images) for name in names}
         calls |= {f"score {size}": _score(engine, size) for size in batches}
