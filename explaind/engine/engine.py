@@ -232,7 +232,9 @@ class Engine:
         if images:
             batch = np.stack(list(images.values()))
             result = served.pool.run(
-                lambda models: batches.scored(served.work(models, clock, budget), batch, request, result)
+                lambda models: batches.scored(
+                    served.work(encoded_once(models, batch), clock, budget), batch, request, result
+                )
             )
         return replace(result, indices=tuple(images))
 
