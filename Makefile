@@ -42,4 +42,4 @@ $(VENV)/.dev: $(INPUTS) | $(VENV)/bin/python
 	touch $@ $(VENV)/.server
 
 clean:
-	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache explaind/v1 explaind/backends/torchserve_stubs
+	rm -rf $(VENV) build dist out .mypy_cache .ruff_cache .pytest_cache explaind/v1 explaind/backends/torchserve_stubs explaind/backends/onnx_stubs

@@ -10,7 +10,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-PACKAGES = ("explaind/v1", "explaind/backends/torchserve_stubs")
+PACKAGES = ("explaind/v1", "explaind/backends/torchserve_stubs", "explaind/backends/onnx_stubs")
 
 
 class StubBuildHook(BuildHookInterface):  # type: ignore[type-arg]

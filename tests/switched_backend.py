@@ -9,7 +9,7 @@ from pathlib import Path
 from explaind.backends import onnx
 from explaind.backends.bundle_models import BundleModels
 from explaind.errors import BackendUnavailable
-from explaind.explanations.models import Classifier, FloatArray
+from explaind.explanations.models import Classifier, FloatArray, Measured, Scorer
 
 
 @dataclass
@@ -29,7 +29,20 @@ class Switch:
         if not self.opens:
             raise BackendUnavailable(f"{self.name} is not up", metadata={"cause": "unreachable"})
         models = onnx.open_bundle(folder, threads=1, device="cpu")
-        return replace(models, backend=self.name, classifier=_Switched(self, models.classifier), close=self._close)
+        return replace(
+            models,
+            backend=self.name,
+            classifier=_Switched(self, models.classifier),
+            scorers={space: _SwitchedScorer(self, each) for space, each in models.scorers.items()},
+            close=self._close,
+        )
+
+    def pass_through(self) -> None:
+        """One classification, alone or with the rest of an anomaly score."""
+        self.calls += 1
+        self.before()
+        if not self.on:
+            raise BackendUnavailable(f"{self.name} died", metadata={"cause": self.cause})
 
     def _close(self) -> None:
         self.closed += 1
@@ -41,8 +54,15 @@ class _Switched:
     classifier: Classifier
 
     def logits(self, images: FloatArray) -> FloatArray:
-        self.switch.calls += 1
-        self.switch.before()
-        if not self.switch.on:
-            raise BackendUnavailable(f"{self.switch.name} died", metadata={"cause": self.switch.cause})
+        self.switch.pass_through()
         return self.classifier.logits(images)
+
+
+@dataclass
+class _SwitchedScorer:
+    switch: Switch
+    scorer: Scorer
+
+    def measure(self, images: FloatArray) -> Measured:
+        self.switch.pass_through()
+        return self.scorer.measure(images)

@@ -12,6 +12,7 @@ from explaind.explanations.models import (
     MorphGradient,
     MorphingModels,
     RankingModels,
+    Scorer,
 )
 
 
@@ -24,7 +25,8 @@ class BundleModels:
     """backend: `onnx`, `torchserve` or `torch`. device: what it computes on, as in `CPU` or `CUDA`.
 
     classifier_gradient None: the bundle has forward graphs only, so it cannot serve path masks. autoencoders: by
-    latent space. morph_gradients: by latent space, for those with the morphing role. All may be called from
+    latent space. morph_gradients: by latent space, for those with the morphing role. scorers: by latent space, where
+    all that an anomaly score asks is one call of the backend; the other models say the same. All may be called from
     several threads at once, until `close`. check: raises BackendUnavailable where something that the backend needs
     outside this process is not ready, without computing anything.
     """
@@ -34,6 +36,7 @@ class BundleModels:
     classifier_gradient: ClassifierGradient | None
     autoencoders: dict[str, Autoencoder]
     morph_gradients: dict[str, MorphGradient]
+    scorers: dict[str, Scorer] = field(default_factory=dict)
     device: str = "CPU"
     close: Callable[[], None] = field(default=_nothing)
     check: Callable[[], None] = field(default=_nothing)
@@ -48,4 +51,4 @@ class BundleModels:
         autoencoder, gradient = self.autoencoders.get(space), self.morph_gradients.get(space)
         if autoencoder is None or gradient is None or self.classifier_gradient is None:
             return None
-        return MorphingModels(self.classifier, self.classifier_gradient, autoencoder, gradient)
+        return MorphingModels(self.classifier, self.classifier_gradient, autoencoder, gradient, self.scorers.get(space))

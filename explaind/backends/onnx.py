@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,12 @@ from explaind.backends.bundle_models import BundleModels
 from explaind.backends.devices import Device
 from explaind.backends.networks import Networks
 from explaind.backends.onnx_cuda import open_session
-from explaind.backends.onnx_sessions import Session
-from explaind.errors import BundleInvalid
-from explaind.explanations.models import FloatArray
+from explaind.backends.onnx_scorer import OnnxScorer, scorer_graph, scorer_name
+from explaind.backends.onnx_sessions import Session, read_graph
+from explaind.errors import BackendUnavailable, BundleInvalid
+from explaind.explanations.models import FloatArray, Scorer
+
+_log = logging.getLogger(__name__)
 
 
 class OnnxClassifier:
@@ -80,10 +86,29 @@ def open_bundle(folder: Path, *, threads: int = 1, device: Device = "auto") -> B
     if tables.CLASSIFIER_GRAPH not in networks.graphs:
         raise BundleInvalid(f"{folder} lists no {tables.CLASSIFIER_GRAPH}, so the onnx backend cannot serve it.")
     weights = _weights(folder / tables.WEIGHTS)
-    sessions = {
-        name: open_session(folder / name, weights=weights, threads=threads, device=device) for name in networks.graphs
-    }
-    return _models(networks, sessions)
+
+    def opened(name: str, graph: bytes | None = None) -> Session:
+        return open_session(folder / name, weights=weights, threads=threads, device=device, graph=graph)
+
+    models = _models(networks, {name: opened(name) for name in networks.graphs})
+    return replace(models, scorers=_scorers(folder, networks, opened))
+
+
+def _scorers(folder: Path, networks: Networks, opened: Callable[[str, bytes], Session]) -> dict[str, Scorer]:
+    """By latent space with the morphing role, for which anomaly scores are calibrated."""
+    found: dict[str, Scorer] = {}
+    for space in (name for name, table in networks.spaces.items() if "morphing" in table.roles):
+        parts = [tables.CLASSIFIER_GRAPH, tables.encoder_graph(space), tables.decoder_graph(space)]
+        if not set(parts) <= set(networks.graphs):
+            continue
+        graph = scorer_graph(*(read_graph(folder / part) for part in parts), networks=networks, space=space)
+        if graph is None:
+            continue
+        try:
+            found[space] = OnnxScorer(opened(scorer_name(space), graph), networks)
+        except (BundleInvalid, BackendUnavailable) as error:  # each part by itself has been opened
+            _log.warning("anomaly scores of %s are computed in parts: %s", space, error)
+    return found
 
 
 def _weights(path: Path) -> bytes:

@@ -32,21 +32,23 @@ _TYPES: dict[str, type[np.floating]] = {"tensor(float)": np.float32, "tensor(dou
 _log = logging.getLogger(__name__)
 
 
-def open_session(path: Path, *, weights: bytes, threads: int, device: Device = "auto") -> Session:
+def open_session(
+    path: Path, *, weights: bytes, threads: int, device: Device = "auto", graph: bytes | None = None
+) -> Session:
     """The graph `path` on `device`; arguments and errors as of `Session`.
 
     On CUDA recorded where it can be: a graph of which some part has to be computed on the CPU cannot.
     """
     if not wants_cuda(device):
-        return Session(path, weights=weights, threads=threads, device=device)
-    return cuda_thread().run(lambda: _open_on_device(path, weights=weights, threads=threads, device=device))
+        return Session(path, weights=weights, threads=threads, device=device, graph=graph)
+    return cuda_thread().run(lambda: _open_on_device(path, weights, threads, device, graph))
 
 
-def _open_on_device(path: Path, *, weights: bytes, threads: int, device: Device) -> Session:
+def _open_on_device(path: Path, weights: bytes, threads: int, device: Device, graph: bytes | None) -> Session:
     try:
-        return RecordedSession(path, weights=weights, threads=threads)
+        return RecordedSession(path, weights=weights, threads=threads, graph=graph)
     except (BackendUnavailable, BundleInvalid) as exc:
-        launched = LaunchedSession(path, weights=weights, threads=threads, device=device)
+        launched = LaunchedSession(path, weights=weights, threads=threads, device=device, graph=graph)
         _log.warning("%s is not recorded, and launched kernel by kernel on %s: %s", path, launched.device, exc)
         return launched
 
@@ -62,7 +64,7 @@ class LaunchedSession(Session):
 class RecordedSession(Session):
     """One graph, recorded for each of `ROWS`. `run` may be called from several threads at once."""
 
-    def __init__(self, path: Path, *, weights: bytes, threads: int) -> None:
+    def __init__(self, path: Path, *, weights: bytes, threads: int, graph: bytes | None = None) -> None:
         """In the device's thread. Raises BackendUnavailable where the graph cannot be recorded, BundleInvalid."""
         super().__init__(path, weights=weights, threads=threads, device="cuda", cuda_options={"enable_cuda_graph": "1"})
         if self.device != "CUDA":

@@ -40,18 +40,21 @@ class Session:
         weights: bytes,
         threads: int,
         device: Device = "auto",
+        graph: bytes | None = None,
         cuda_options: Mapping[str, str] | None = None,
     ) -> None:
-        """weights: the content of the file beside it that the graph's external data points into. cuda_options: of
-        onnxruntime's CUDA provider, beside the usual ones."""
+        """weights: the content of the file beside it that the graph's external data points into. graph: what to open
+        instead of the file's content, where `path` is no more than a name. cuda_options: of onnxruntime's CUDA
+        provider, beside the usual ones."""
         self._name = path.name
         self._weights = weights  # onnxruntime may read them as long as the session lives
+        # From memory: onnxruntime maps a file, and whoever shortens it while it is served kills this process.
+        content = read_graph(path) if graph is None else graph
         with _opening(path):
             options = _options(threads)
-            # From memory: onnxruntime maps a file, and whoever shortens it while it is served kills this process.
             options.add_external_initializers_from_files_in_memory([WEIGHTS], [weights], [len(weights)])
             chosen = providers(device, cuda_options)
-            self._session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=chosen)
+            self._session = onnxruntime.InferenceSession(content, options, providers=chosen)
         self.device = "CUDA" if self._session.get_providers()[0] == "CUDAExecutionProvider" else "CPU"
         self._inputs = tuple(value.name for value in self._session.get_inputs())
         self._outputs = [value.name for value in self._session.get_outputs()]
@@ -79,10 +82,15 @@ def failed(graph: str, error: Exception) -> BackendUnavailable:
     )
 
 
-@contextmanager
-def _opening(path: Path) -> Iterator[None]:
+def read_graph(path: Path) -> bytes:
+    """Raises BundleInvalid where there is no such file."""
     if not path.is_file():
         raise BundleInvalid(f"{path} is missing: copy the bundle again or build it with `explaind train`.")
+    return path.read_bytes()
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
     try:
         yield
     except FOREIGN_ERRORS as exc:

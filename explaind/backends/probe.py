@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from explaind.backends import scorer_parity
 from explaind.backends.bundle_models import BundleModels
+from explaind.backends.scorer_parity import STATISTICS_TOLERANCE
 from explaind.errors import BackendUnavailable, BundleInvalid
 from explaind.explanations.models import FloatArray
 from explaind.explanations.types import DoubleArray
@@ -87,7 +89,8 @@ def verify_probe(models: BundleModels, folder: Path) -> None:
     """Asks the models what probe.npz asks.
 
     Raises BundleInvalid where the file is missing or malformed, BackendUnavailable where an answer is farther than
-    TOLERANCE from PyTorch's: a backend that computes something else must not serve.
+    TOLERANCE from PyTorch's, or what a scorer says from what its parts say: a backend that computes something else must
+    not serve.
     """
     asked, expected = _read(folder / FILE_NAME)
     try:
@@ -98,11 +101,22 @@ def verify_probe(models: BundleModels, folder: Path) -> None:
         raise BundleInvalid(f"{folder / FILE_NAME} has no answers for {exc.args[0]}: build the bundle again.") from exc
     for graph, difference in worst.items():
         if not difference <= TOLERANCE:
-            raise BackendUnavailable(
-                f"The {models.backend} backend computes {graph} of {folder} wrongly: {difference:.2g} from PyTorch, "
-                f"at most {TOLERANCE:g} is allowed. Use another backend or build the bundle on this machine.",
-                metadata={"backend": models.backend, "graph": graph, "difference": f"{difference:.3g}"},
-            )
+            raise _wrong(models, graph, folder, f"{difference:.2g} from PyTorch", TOLERANCE, difference)
+    for space, (networks, statistics) in scorer_parity.worst_differences(models, asked.images).items():
+        for difference, allowed in ((networks, TOLERANCE), (statistics, STATISTICS_TOLERANCE)):
+            if not difference <= allowed:
+                told = f"{difference:.2g} from its parts"
+                raise _wrong(models, f"{space}_scorer", folder, told, allowed, difference)
+
+
+def _wrong(
+    models: BundleModels, graph: str, folder: Path, told: str, allowed: float, difference: float
+) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"The {models.backend} backend computes {graph} of {folder} wrongly: {told}, at most {allowed:g} is allowed. "
+        "Use another backend or build the bundle on this machine.",
+        metadata={"backend": models.backend, "graph": graph, "difference": f"{difference:.3g}"},
+    )
 
 
 def images_in(folder: Path) -> FloatArray:

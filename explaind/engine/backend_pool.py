@@ -108,6 +108,14 @@ class BackendPool:
             BackendState(name=name, alive=not slot.problem, detail=slot.problem) for name, slot in self._slots.items()
         )
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether all backends that may have to answer compute in this process, on its processor."""
+        return all(
+            name not in REMOTE and (slot.models is None or slot.models.device == "CPU")
+            for name, slot in self._slots.items()
+        )
+
     def run(self, work: Callable[[BundleModels], R]) -> R:
         """`work` with the first live backend; where that raises BackendUnavailable, from the start with the next.
 

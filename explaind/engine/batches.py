@@ -61,8 +61,8 @@ def empty_result(bundle: Bundle, request: ScoreRequest, errors: dict[int, Invali
 
 def scored(work: Work, batch: FloatArray, request: ScoreRequest, empty: ScoreResult) -> ScoreResult:
     """`empty` with predictions and scores of batch (B, C, H, W)."""
+    scores = work.score(batch, request.parameters, details=False)  # first, as in `Work.explain`
     predictions = work.predict(batch)
-    scores = work.score(batch, request.parameters, details=False)
     return replace(empty, predictions=predictions, batch=scores, threshold=scores.threshold)
 
 

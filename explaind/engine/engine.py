@@ -6,6 +6,7 @@ computed under a lock.
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import replace
 from typing import Self
@@ -178,6 +179,14 @@ class Engine:
         self._observing.stages(served.bundle.name, clock)
         return replace(result, image_digest=digest(image), timings=clock.timings)
 
+    def usual_seconds(self, request: ExplanationRequest) -> float:
+        """What such a request took of late in the median, from memory; infinite where that cannot be told: after too
+        few of them, or where a backend outside this process or on a device of its own may have to be waited for."""
+        served = self._catalogue.get(request.model, request.version)
+        if not (served.pool.at_hand and self._batcher.free):
+            return math.inf
+        return served.estimates.usual(stages.kinds(request).values())
+
     @staticmethod
     def cost_class(request: ExplanationRequest) -> CostClass:
         """SLOW: path masks of the fast solver and local Sobol indices (global ones are read from a table)."""
@@ -231,7 +240,9 @@ class Engine:
         if images:
             batch = np.stack(list(images.values()))
             result = served.pool.run(
-                lambda models: batches.scored(served.work(models, clock, budget), batch, request, result)
+                lambda models: batches.scored(
+                    served.work(encoded_once(models, batch), clock, budget), batch, request, result
+                )
             )
         return replace(result, indices=tuple(images))
 

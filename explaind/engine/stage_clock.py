@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import threading
 import time
@@ -84,6 +85,14 @@ class Estimates:
             return 0.0
         return min(runs) if anytime else statistics.median(runs)
 
+    def usual(self, kinds: Iterable[str]) -> float:
+        """Seconds that work of these kinds took in the median, however long ago; infinite with too few runs to tell."""
+        total = 0.0
+        for kind in kinds:
+            runs = self._runs.get(kind)
+            total += math.inf if runs is None else runs.usual
+        return total
+
     def _memory_of(self, seconds: float) -> float:
         return min(max(self.SHORTEST_MEMORY, self.MEMORY * seconds), self._memory_seconds)
 
@@ -127,13 +136,17 @@ class Estimates:
 
 class _Runs:
     """Of one kind: the `count` latest, each with when it ended. longest: no shorter than the longest of them, seconds;
-    what was longer and is forgotten may still count."""
+    what was longer and is forgotten may still count. usual: their median, a few runs ago; infinite before."""
 
-    __slots__ = ("_added", "latest", "longest")
+    REFRESHED = 8
+    """Runs after which `usual` is found anew: a median costs a tenth of a small answer."""
+
+    __slots__ = ("_added", "latest", "longest", "usual")
 
     def __init__(self, count: int) -> None:
         self.latest: deque[tuple[float, float]] = deque(maxlen=count)
         self.longest = 0.0
+        self.usual = math.inf
         self._added = 0
 
     def add(self, when: float, seconds: float) -> None:
@@ -142,6 +155,8 @@ class _Runs:
         self._added += 1
         if self._added % len(self.latest) == 0:
             self.longest = max(run for _, run in self.latest)
+        if self._added % self.REFRESHED == 0:
+            self.usual = statistics.median(run for _, run in self.latest)
 
 
 def anytime_by_kind(kinds: Mapping[str, str], anytime: Container[str]) -> dict[str, bool]:

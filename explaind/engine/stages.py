@@ -21,6 +21,7 @@ def kinds(request: ExplanationRequest) -> dict[str, str]:
         found[LATENT_RANKING] = f"{LATENT_RANKING}/{request.latent_ranking.method}/{request.latent_ranking.scope}"
     if request.anomaly_score:
         found[ANOMALY_SCORE] = ANOMALY_SCORE
+        found[PREDICT] = f"{PREDICT}/{ANOMALY_SCORE}"  # whose scorer may have classified the image already
     if request.path_mask:
         found[PATH_MASK] = f"{PATH_MASK}/{request.path_mask.solver}"
     return found

@@ -44,11 +44,15 @@ class Work:
     budget: Budget
 
     def explain(self, request: ExplanationRequest, image: FloatArray, image_digest: str = "") -> Explanation:
-        """image (C, H, W). Raises what the explanations raise; BackendUnavailable lets another backend start anew."""
-        prediction = self.predict(image[None])[0]
+        """image (C, H, W). Raises what the explanations raise; BackendUnavailable lets another backend start anew.
+
+        The anomaly score comes first: a scorer classifies in the same call, the whole of which counts as the score's
+        time; `predict` is then what the prediction takes besides.
+        """
         ranking, anomaly, mask = request.latent_ranking, request.anomaly_score, request.path_mask
-        ranked = self._rank(image, ranking, prediction) if ranking else None
         scored = self.score(image[None], anomaly) if anomaly else None
+        prediction = self.predict(image[None])[0]
+        ranked = self._rank(image, ranking, prediction) if ranking else None
         masked = self._mask(image, mask, prediction) if mask else None
         return Explanation(
             model=self.bundle.name,
@@ -76,7 +80,13 @@ class Work:
         autoencoder = required(self.models.autoencoders.get(space), self.bundle, ANOMALY_SCORE)
         with self.clock.stage(ANOMALY_SCORE, self.models.backend):
             return anomaly_score.explain(
-                autoencoder, anomaly_reference(self.bundle), images, parameters, budget=self.budget, details=details
+                autoencoder,
+                anomaly_reference(self.bundle),
+                images,
+                parameters,
+                scorer=self.models.scorers.get(space),
+                budget=self.budget,
+                details=details,
             )
 
     def compare(self, images: FloatArray, space: str) -> LatentComparison:

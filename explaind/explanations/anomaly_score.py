@@ -11,7 +11,6 @@ import numpy as np
 from explaind.explanations import conformal, detectors
 from explaind.explanations.anomaly_features import (
     MAHALANOBIS_FEATURES,
-    code_statistics,
     features,
     mahalanobis_features,
     supervised_features,
@@ -19,8 +18,8 @@ from explaind.explanations.anomaly_features import (
 )
 from explaind.explanations.budget import Budget
 from explaind.explanations.detectors import Judgement, calibrated, fit_mahalanobis
-from explaind.explanations.models import Autoencoder
-from explaind.explanations.reconstruction_losses import losses
+from explaind.explanations.measurement import reconstruction
+from explaind.explanations.models import Autoencoder, Scorer
 from explaind.explanations.types import (
     AnomalyBatch,
     AnomalyReference,
@@ -54,11 +53,13 @@ def explain(
     images: FloatArray,
     parameters: AnomalyScoreParameters,
     *,
+    scorer: Scorer | None = None,
     budget: Budget | None = None,
     details: bool = True,
 ) -> AnomalyBatch:
     """images: float32 (B, C, H, W) in [0, 1] → scores, conformal p-values and losses of each. (DESIGN §3.2)
 
+    scorer: of the same autoencoder, asked instead of it where there is one: the same numbers of one call.
     details: contributions, reconstructions and error maps too. Mahalanobis contributions sum to 1 an image; the
     regression's are the 12 largest.
     Raises ParameterOutOfRange for a level below 1/(n + 1), ShapeMismatch for images under 11 pixels,
@@ -66,12 +67,12 @@ def explain(
     """
     fit = detectors.chosen(reference, parameters.detector)
     conformal.check_level(parameters.level, fit.calibration)
-    mean, deviation, rebuilt = _rebuild(autoencoder, np.ascontiguousarray(images, dtype=np.float32), budget or Budget())
-    parts, codes = losses(images, rebuilt), code_statistics(mean, deviation)
+    found = reconstruction(autoencoder, images, scorer=scorer, budget=budget)
+    parts, codes, rebuilt = found.losses, found.codes, found.images
     supervised = parameters.detector is Detector.LOGISTIC_REGRESSION
     channels = images.shape[1]
-    columns = supervised_features(parts, mean, channels) if supervised else mahalanobis_features(parts, codes)
-    names = supervised_names(channels, mean.shape[1]) if supervised else MAHALANOBIS_FEATURES
+    columns = supervised_features(parts, found.mean, channels) if supervised else mahalanobis_features(parts, codes)
+    names = supervised_names(channels, found.mean.shape[1]) if supervised else MAHALANOBIS_FEATURES
     judgement = detectors.judge(fit, columns)
     threshold = conformal.threshold(fit.calibration, parameters.level)
     return AnomalyBatch(
@@ -105,22 +106,20 @@ def _column(parts: Sequence[object], name: str) -> Any:
 
 
 def rebuilt_p_values(
-    autoencoder: Autoencoder, reference: AnomalyReference, images: FloatArray, *, budget: Budget | None = None
+    autoencoder: Autoencoder,
+    reference: AnomalyReference,
+    images: FloatArray,
+    *,
+    scorer: Scorer | None = None,
+    budget: Budget | None = None,
 ) -> DoubleArray:
     """Decoded images (B, C, H, W) → p-values (B,) among *reconstructions* of held-out images (DESIGN §3.3).
 
-    Decoded images rebuild too well for the ordinary calibration.
+    Decoded images rebuild too well for the ordinary calibration. scorer: as of `explain`.
     """
-    mean, deviation, again = _rebuild(autoencoder, np.ascontiguousarray(images, dtype=np.float32), budget or Budget())
-    score = detectors.scores(reference.rebuilt, features(images, again, mean, deviation))
+    again = reconstruction(autoencoder, images, scorer=scorer, budget=budget)
+    score = detectors.scores(reference.rebuilt, mahalanobis_features(again.losses, again.codes))
     return conformal.p_values(score, reference.rebuilt.calibration)
-
-
-def _rebuild(autoencoder: Autoencoder, images: FloatArray, budget: Budget) -> tuple[FloatArray, FloatArray, FloatArray]:
-    budget.raise_if_cancelled()
-    mean, deviation = autoencoder.encode(images)
-    budget.raise_if_cancelled()
-    return mean, deviation, autoencoder.decode(mean)
 
 
 def _contributions(judgement: Judgement, names: tuple[str, ...]) -> tuple[tuple[Contribution, ...], ...]:

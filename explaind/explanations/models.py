@@ -60,6 +60,29 @@ class MorphGradient(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What a classifier and an autoencoder make of B images, and how far the reconstructions are from them.
+
+    logits (B, K); mean, deviation (B, D): the codes; reconstructions (B, C, H, W); statistics (B, S): float64, named by
+    `measurement.STATISTICS`.
+    """
+
+    logits: FloatArray
+    mean: FloatArray
+    deviation: FloatArray
+    reconstructions: FloatArray
+    statistics: NDArray[np.float64]
+
+
+class Scorer(Protocol):
+    """All that a prediction and an anomaly score ask of the models, in one call."""
+
+    def measure(self, images: FloatArray) -> Measured:
+        """images (B, C, H, W) in [0, 1]."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class RankingModels:
     """What a latent ranking asks: a classifier and the autoencoder of one latent space."""
 
@@ -69,9 +92,10 @@ class RankingModels:
 
 @dataclass(frozen=True, slots=True)
 class MorphingModels:
-    """What a morph and a path mask ask: gradients too."""
+    """What a morph and a path mask ask: gradients too. scorer: of the same autoencoder, where there is one."""
 
     classifier: Classifier
     classifier_gradient: ClassifierGradient
     autoencoder: Autoencoder
     morph_gradient: MorphGradient
+    scorer: Scorer | None = None

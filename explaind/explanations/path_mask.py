@@ -14,7 +14,7 @@ from explaind.explanations import mask_on_path, path_mask_parameters, two_class
 from explaind.explanations.anomaly_score import rebuilt_p_values
 from explaind.explanations.budget import Budget
 from explaind.explanations.mask_on_path import MaskOnPath
-from explaind.explanations.models import Autoencoder, MorphingModels
+from explaind.explanations.models import MorphingModels
 from explaind.explanations.morph_path import MorphPath, PathPoints
 from explaind.explanations.semantic_morphing import morph
 from explaind.explanations.types import (
@@ -52,9 +52,7 @@ def explain(
     points = path.points(np.linspace(0.0, 1.0, parameters.step_count))
     sparsity = path_mask_parameters.sparsity(parameters, reference)
     solved = mask_on_path.solve(models, path, points, ends.self_class, parameters.solver, sparsity, budget)
-    return _assemble(
-        ends, points, solved, _other_p_value(models.autoencoder, anomaly, ends, points, budget), parameters
-    )
+    return _assemble(ends, points, solved, _other_p_value(models, anomaly, ends, points, budget), parameters)
 
 
 def _without_morph(path: MorphPath, ends: Morph) -> PathMask:
@@ -135,9 +133,9 @@ def _own_and_found(ends: Morph, images: FloatArray) -> tuple[FloatArray, FloatAr
 
 
 def _other_p_value(
-    autoencoder: Autoencoder, anomaly: AnomalyReference | None, ends: Morph, points: PathPoints, budget: Budget
+    models: MorphingModels, anomaly: AnomalyReference | None, ends: Morph, points: PathPoints, budget: Budget
 ) -> float:
     if anomaly is None:
         return math.nan
     _, found = _own_and_found(ends, points.images)
-    return float(rebuilt_p_values(autoencoder, anomaly, found[None], budget=budget)[0])
+    return float(rebuilt_p_values(models.autoencoder, anomaly, found[None], scorer=models.scorer, budget=budget)[0])

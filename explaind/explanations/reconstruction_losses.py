@@ -12,7 +12,7 @@ from explaind.errors import ShapeMismatch
 from explaind.explanations.structural_similarity import CHUNK, ssim_of_maps
 from explaind.explanations.types import DoubleArray, ReconstructionLosses
 
-_CLAMP = 1e-7
+CLAMP = 1e-7
 
 
 def losses(images: NDArray[np.floating], reconstructions: NDArray[np.floating]) -> ReconstructionLosses:
@@ -66,7 +66,7 @@ class _Logarithms:
 
     @classmethod
     def of(cls, pair: DoubleArray) -> _Logarithms:
-        inside = np.minimum(np.maximum(pair, _CLAMP), 1 - _CLAMP)
+        inside = np.minimum(np.maximum(pair, CLAMP), 1 - CLAMP)
         log_not = np.log1p(-inside)
         return cls(np.log(inside) - log_not, log_not)
 

@@ -53,9 +53,18 @@ class Admission:
         """Whether some class would be refused now."""
         return any(lane.is_full() for lane in self._lanes.values())
 
+    @property
+    def calm(self) -> bool:
+        """Whether nothing is computed and nothing waits."""
+        return not any(lane.busy for lane in self._lanes.values())
+
     def refusal(self, cost_class: CostClass, remaining: float) -> QueueFull | None:
         """What a call with `remaining` seconds left is to be refused with now; to be asked before any work for it."""
         return self._lanes[cost_class].refusal(remaining)
+
+    def run_here(self, cost_class: CostClass, work: Callable[[], Result]) -> Result:
+        """Runs `work` at once, on the event loop, where it is `calm`."""
+        return self._lanes[cost_class].compute_here(work)
 
     async def run(
         self, cost_class: CostClass, work: Callable[[], Result], budget: Budget, *, patient: bool = False
@@ -89,7 +98,7 @@ class Lane:
         self._queue_size = settings.queue_size
         self._queue_seconds = settings.queue_seconds
         self._few = min(ALWAYS_WAITING * workers, settings.queue_size)
-        self._waiting = 0
+        self._waiting = self._computing = 0
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
         self._typical_seconds = 0.0
         self._untold, self._told = 0, float("-inf")
@@ -101,6 +110,11 @@ class Lane:
         self._depth = metrics.queue_depth.labels(self._name)
         self._inflight = metrics.inflight_requests.labels(self._name)
         self._wait_seconds = metrics.queue_wait_seconds.labels(self._name)
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody computes here, or waits to."""
+        return self._computing > 0 or self._waiting > 0
 
     def is_full(self, remaining: float = float("inf")) -> bool:
         """Whether a call that has `remaining` seconds left is better told so than let wait."""
@@ -157,6 +171,7 @@ class Lane:
             self._leave(started)
             outcome.pass_on(answer)
 
+        self._computing += 1
         self._inflight.inc()
         # Slot and answer in one: every call into the loop from a thread wakes it up.
         self._threads.run(
@@ -168,14 +183,28 @@ class Lane:
             budget.cancel()
             raise
 
+    def compute_here(self, work: Callable[[], Result]) -> Result:
+        """Runs `work` on the event loop; who cancels is heard afterwards."""
+        started = time.monotonic()
+        self._wait_seconds.observe(0.0)
+        self._inflight.inc()
+        try:
+            return work()
+        finally:
+            self._end(started)
+
     async def close(self) -> None:
         await asyncio.to_thread(self._threads.close)
 
     def _leave(self, started: float) -> None:
+        self._computing -= 1
+        self._end(started)
+        self._slots.release()
+
+    def _end(self, started: float) -> None:
         self._inflight.dec()
         self._durations.append(time.monotonic() - started)
         self._typical_seconds = median(self._durations)
-        self._slots.release()
 
     def _wait(self) -> float:
         """Seconds until the queue that stands there now has been worked off, as far as its past tells."""

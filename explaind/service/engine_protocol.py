@@ -22,8 +22,8 @@ from explaind.requests import (
 
 
 class ServedEngine(Protocol):
-    """All methods are thread-safe. `check`, `list_models`, `waiting_models`, `describe`, `cost_class` and
-    `backend_states` answer from memory, the others block."""
+    """All methods are thread-safe. `check`, `list_models`, `waiting_models`, `describe`, `cost_class`,
+    `usual_seconds` and `backend_states` answer from memory, the others block."""
 
     def explain(self, request: ExplanationRequest, budget: Budget) -> Explanation: ...
 
@@ -38,6 +38,10 @@ class ServedEngine(Protocol):
     def traverse(self, request: TraverseRequest, budget: Budget) -> TraverseResult: ...
 
     def cost_class(self, request: ExplanationRequest) -> CostClass: ...
+
+    def usual_seconds(self, request: ExplanationRequest) -> float:
+        """What `explain` computes without waiting for anybody; infinite where that cannot be told, or may wait."""
+        ...
 
     def list_models(self) -> tuple[ModelSummary, ...]: ...
 

@@ -14,6 +14,7 @@ import structlog
 from structlog.typing import Processor
 
 from explaind.errors import ConfigurationError
+from explaind.service.log_lines import PlainLines
 from explaind.settings import Settings
 
 # First in every line, in this order; then the bound request id and what the line itself says.
@@ -68,4 +69,5 @@ def _rendering(settings: Settings) -> list[Processor]:
     if settings.log_json:
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)
+    return [renderer if sys.stderr.isatty() else PlainLines(renderer)]

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry
 from explaind.engine import Engine
 from explaind.errors import LaunchFailed
 from explaind.metrics import Metrics
-from explaind.service import grpc_metrics, listening, logging, reflection
+from explaind.service import grpc_metrics, huge_pages, listening, logging, reflection
 from explaind.service.activity import Activity
 from explaind.service.admission import Admission
 from explaind.service.arrivals import Arrivals
@@ -155,7 +155,7 @@ class Server:
         self._http = MetricsServer(settings.host, settings.metrics_port, self.metrics.registry, lambda: self.serving)
         try:
             self._admission = Admission(settings, self.metrics)
-            explanations = ExplanationServicer(self._served, self._admission, settings, self.metrics)
+            explanations = ExplanationServicer(self._served, self._admission, settings, self.metrics, self._activity)
             self._grpc = self._new_grpc_server(Gate(self._admission, explanations.cost_classes(), self.metrics))
             self._add_servicers(explanations)
             self._port = self._bind()  # last: a port that gRPC has bound is free again only when it has been served
@@ -218,9 +218,11 @@ async def serve(settings: Settings) -> None:
 
 
 def _settle_memory() -> None:
-    """What is there by now stays: looking through it for garbage would stop every request for some 40 ms each time."""
+    """What is there by now stays: looking through it for garbage would stop every request for some 40 ms each time. And
+    it is asked again and again, so it may lie together."""
     gc.collect()
     gc.freeze()
+    log.info("memory settled", huge_pages=huge_pages.gather())
 
 
 async def _shielded(task: asyncio.Task[Any]) -> None:

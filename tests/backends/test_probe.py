@@ -13,7 +13,7 @@ from explaind.backends import onnx, probe
 from explaind.backends import torch as torch_backend
 from explaind.backends.bundle_models import BundleModels
 from explaind.errors import BackendUnavailable, BundleInvalid, ParityFailed
-from explaind.explanations.models import Classifier, ClassifierGradient, FloatArray
+from explaind.explanations.models import Classifier, ClassifierGradient, FloatArray, Measured, Scorer
 from explaind.training import parity
 from tests.untrained_bundle import CLASSES, images
 
@@ -46,6 +46,39 @@ def test_a_wrong_answer_is_refused_with_backend_and_graph(
     with pytest.raises(BackendUnavailable, match="onnx backend computes classifier of") as caught:
         probe.verify_probe(wrong, untrained_bundle)
     assert caught.value.metadata["graph"] == "classifier"
+
+
+class _ShiftedScorer:
+    """A scorer one of whose outputs is off by `shift` in the first image."""
+
+    def __init__(self, inner: Scorer, output: str, shift: float) -> None:
+        self._inner, self._output, self._shift = inner, output, shift
+
+    def measure(self, images: FloatArray) -> Measured:
+        measured = self._inner.measure(images)
+        getattr(measured, self._output)[0] += self._shift
+        return measured
+
+
+@pytest.mark.parametrize(
+    ("output", "shift"),
+    [
+        ("logits", 1e-3),
+        ("mean", 1e-3),
+        ("deviation", 1e-3),
+        ("reconstructions", 1e-3),
+        ("reconstructions", float("nan")),
+        ("statistics", 1e-7),
+        ("statistics", float("nan")),
+    ],
+)
+def test_a_scorer_that_says_something_else_than_its_parts_is_refused(
+    untrained_bundle: Path, models: BundleModels, output: str, shift: float
+) -> None:
+    wrong = replace(models, scorers={"morphing": _ShiftedScorer(models.scorers["morphing"], output, shift)})
+    with pytest.raises(BackendUnavailable, match=r"computes morphing_scorer of .* from its parts") as caught:
+        probe.verify_probe(wrong, untrained_bundle)
+    assert caught.value.metadata["graph"] == "morphing_scorer"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 not an archive", b"text"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ from PIL import Image
 
 from explaind.bundles import manifest
 from explaind.engine import Engine
-from explaind.errors import ImageUndecodable, ShapeMismatch
+from explaind.errors import ImageUndecodable, ModelNotFound, ShapeMismatch
 from explaind.explanations import tree_shap
 from explaind.explanations.budget import Budget
 from explaind.explanations.types import (
@@ -30,6 +31,8 @@ from explaind.explanations.types import (
 )
 from explaind.requests import CostClass, ExplanationRequest, ImageInput, ScoreRequest
 from tests.conftest import RealImages
+from tests.engine.batching.stand_ins import occupied
+from tests.switched_backend import Switch
 
 RANKING, SCORE, MASK = LatentRankingParameters(), AnomalyScoreParameters(), PathMaskParameters()
 
@@ -59,7 +62,7 @@ def test_a_digit_explained_whole(engine: Engine, digit: ImageInput, real_images:
     assert answer.path_mask.outcome is PathMaskOutcome.CONVERGED
     stages = [(timing.stage, timing.backend) for timing in answer.timings]
     assert stages == [
-        ("decode", ""), ("predict", "onnx"), ("latent_ranking", "onnx"), ("anomaly_score", "onnx"),
+        ("decode", ""), ("anomaly_score", "onnx"), ("predict", "onnx"), ("latent_ranking", "onnx"),
         ("path_mask", "onnx"),
     ]  # fmt: skip
     after = _sample(
@@ -190,3 +193,40 @@ def test_the_first_to_ask_the_forest_waits_no_longer_than_the_next(
 )
 def test_cost_classes(digit: ImageInput, asked: dict[str, object], expected: CostClass) -> None:
     assert Engine.cost_class(dataclasses.replace(ExplanationRequest(model="mnist", image=digit), **asked)) is expected  # type: ignore[arg-type]
+
+
+def test_what_a_request_usually_takes_is_known_after_a_few(
+    open_engine: Callable[..., Engine], store: Path, digit: ImageInput
+) -> None:
+    engine = open_engine(store)
+    engine.warm()
+    request = ExplanationRequest(model="mnist", image=digit)
+    assert engine.usual_seconds(request) == math.inf
+    for _ in range(8):
+        engine.explain(request, Budget())
+    assert 0 < engine.usual_seconds(request) < 1
+    assert engine.usual_seconds(dataclasses.replace(request, anomaly_score=SCORE)) == math.inf
+    with pytest.raises(ModelNotFound):
+        engine.usual_seconds(dataclasses.replace(request, model="other"))
+
+
+def test_where_a_remote_backend_may_have_to_answer_nothing_is_usual(
+    open_engine: Callable[..., Engine], store: Path, digit: ImageInput
+) -> None:
+    engine = open_engine(store, Switch("onnx"), Switch("torchserve"))
+    engine.warm()
+    request = ExplanationRequest(model="mnist", image=digit)
+    for _ in range(8):
+        engine.explain(request, Budget())
+    assert engine.usual_seconds(request) == math.inf
+
+
+def test_nor_while_every_slot_computes(open_engine: Callable[..., Engine], store: Path, digit: ImageInput) -> None:
+    engine = open_engine(store, compute_slots=1)
+    engine.warm()
+    request = ExplanationRequest(model="mnist", image=digit)
+    for _ in range(8):
+        engine.explain(request, Budget())
+    assert engine.usual_seconds(request) < math.inf
+    with occupied(engine._batcher):
+        assert engine.usual_seconds(request) == math.inf

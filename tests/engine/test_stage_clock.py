@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 
 import pytest
@@ -93,3 +94,28 @@ def test_only_the_latest_runs_count_and_equal_ones_are_told_apart() -> None:
     assert estimates.seconds("sobol") == 2.0
     estimates.add("sobol", 3.0)
     assert estimates.seconds("sobol") == 3.0
+
+
+def test_what_is_usual_is_the_median_of_all_runs_and_is_not_forgotten() -> None:
+    clock = [0.0]
+    estimates = Estimates(now=lambda: clock[0])
+    for seconds in (9.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0):
+        estimates.add("predict", seconds)
+    assert estimates.usual(["predict"]) == math.inf
+    estimates.add("predict", 0.1)
+    clock[0] = 1e6
+    assert estimates.usual(["predict"]) == 2.0
+    assert estimates.seconds("predict") == 0.0
+
+
+def test_of_several_kinds_all_must_be_known() -> None:
+    estimates = _estimates("predict", *[1.0] * 8)
+    for _ in range(8):
+        estimates.add("decode", 0.5)
+    assert estimates.usual(["predict", "decode"]) == 1.5
+    assert estimates.usual(["predict", "never seen"]) == math.inf
+
+
+def test_what_becomes_slow_is_soon_usual() -> None:
+    estimates = _estimates("predict", *[1.0] * 64, *[5.0] * 40)
+    assert estimates.usual(["predict"]) == 5.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -60,7 +61,8 @@ CLASSES = ("dark", "bright")
 @dataclass
 class SmallEngine:
     """Says "bright" from a mean of 0.5 on. seconds: how long an explanation computes, looking at its budget.
-    failure: what it raises instead. image_shape: what it says its model takes. A path mask is of the slow class."""
+    failure: what it raises instead. image_shape: what it says its model takes. A path mask is of the slow class.
+    usual: what it says an explanation takes."""
 
     seconds: float = 0.0
     failure: Exception | None = None
@@ -71,11 +73,13 @@ class SmallEngine:
     cancelled: int = 0
     most_running: int = 0
     seen: list[ExplanationRequest] = field(default_factory=list)
+    threads: list[threading.Thread] = field(default_factory=list)
     asked_for: list[tuple[CallContext, Budget]] = field(default_factory=list)
     traversed: list[TraversalParameters] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
     closed: bool = False
     image_shape: tuple[int, ...] = SHAPE
+    usual: float = math.inf
     slow_gate: threading.Event | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -84,6 +88,7 @@ class SmallEngine:
             self.running += 1
             self.most_running = max(self.most_running, self.running)
             self.seen.append(request)
+            self.threads.append(threading.current_thread())
             self.asked_for.append((current(), budget))
         try:
             return self._explain(request, budget)
@@ -192,6 +197,9 @@ class SmallEngine:
         if request.path_mask is None:
             return CostClass.FAST
         return CostClass.REFERENCE if request.path_mask.solver is Solver.REFERENCE else CostClass.SLOW
+
+    def usual_seconds(self, request: ExplanationRequest) -> float:
+        return self.usual
 
     def list_models(self) -> tuple[ModelSummary, ...]:
         return (ModelSummary(name="small", versions=("1",), description="Linear."),)

@@ -42,6 +42,11 @@ class Batcher:
         return self._waiting.count
 
     @property
+    def free(self) -> int:
+        """Slots that a call of the fast class could have now; it may be another number the next moment."""
+        return self._free
+
+    @property
     def idle(self) -> int:
         """Calls that could compute now, each on a core, and leave nobody waiting; it may be another number the next
         moment, and below 0 where more compute than there are cores."""

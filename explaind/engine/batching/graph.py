@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explaind.errors import BackendUnavailable
-from explaind.explanations.models import FloatArray
 
 Arrays = tuple[NDArray[Any], ...]
-Outputs = tuple[FloatArray, ...]
+Outputs = tuple[NDArray[Any], ...]
 Compute = Callable[..., Outputs]
 Observe = Callable[[int, int], None]
 """Told of each call of the backend how many calls of requests it held, and how many rows."""

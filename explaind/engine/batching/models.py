@@ -9,7 +9,15 @@ from explaind.backends.arrays import CHUNK_ROWS, in_chunks
 from explaind.backends.bundle_models import BundleModels
 from explaind.engine.batching.batcher import Batcher
 from explaind.engine.batching.graph import Compute, Graph, Observe, Outputs, layout
-from explaind.explanations.models import Autoencoder, Classifier, ClassifierGradient, FloatArray, MorphGradient
+from explaind.explanations.models import (
+    Autoencoder,
+    Classifier,
+    ClassifierGradient,
+    FloatArray,
+    Measured,
+    MorphGradient,
+    Scorer,
+)
 
 Run = Callable[..., Outputs]
 
@@ -68,6 +76,21 @@ class BatchedMorphGradient:
         return gradient, logits
 
 
+class BatchedScorer:
+    """As `BatchedClassifier`."""
+
+    def __init__(self, scorer: Scorer, share: Callable[[Compute], Run]) -> None:
+        self._measure = share(lambda images: _columns(scorer.measure(images)))
+
+    def measure(self, images: FloatArray) -> Measured:
+        """images (B, C, H, W) in [0, 1]."""
+        return Measured(*self._measure(images))
+
+
+def _columns(measured: Measured) -> Outputs:
+    return measured.logits, measured.mean, measured.deviation, measured.reconstructions, measured.statistics
+
+
 def batched(models: BundleModels, batcher: Batcher, observe: Observe) -> BundleModels:
     """`models` with calls that share `batcher`'s slots, each graph's with its own kind. Closing refuses what
     waits and what comes."""
@@ -90,6 +113,7 @@ def batched(models: BundleModels, batcher: Batcher, observe: Observe) -> BundleM
         classifier_gradient=BatchedClassifierGradient(gradient, share) if gradient else None,
         autoencoders={space: BatchedAutoencoder(each, share) for space, each in models.autoencoders.items()},
         morph_gradients={space: BatchedMorphGradient(each, share) for space, each in models.morph_gradients.items()},
+        scorers={space: BatchedScorer(each, share) for space, each in models.scorers.items()},
         close=close,
     )
 

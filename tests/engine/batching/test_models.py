@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from explaind.backends import onnx
 from explaind.backends.bundle_models import BundleModels
 from explaind.engine.batching import Batcher, batched
+from explaind.engine.batching.models import _columns
 from explaind.errors import BackendUnavailable, ShapeMismatch
 from explaind.explanations.models import Classifier, FloatArray
 from tests.conftest import RealImages
@@ -23,7 +24,7 @@ from tests.engine.batching.stand_ins import PATIENCE, Caller, assert_all_free, o
 
 THREADS = 32
 PARITY = 1e-4
-KINDS = ("logits", "probability_gradient", "encode", "decode", "logit_gradient")
+KINDS = ("logits", "probability_gradient", "encode", "decode", "logit_gradient", "measure")
 
 Ask = Callable[[BundleModels, slice], tuple[FloatArray, ...]]
 
@@ -75,6 +76,7 @@ def _asks(images: FloatArray, codes: FloatArray) -> dict[str, Ask]:
         "encode": lambda of, at: of.autoencoders["morphing"].encode(images[at]),
         "decode": lambda of, at: (of.autoencoders["morphing"].decode(codes[at]),),
         "logit_gradient": lambda of, at: of.morph_gradients["morphing"].logit_gradient(codes[at], weights[at]),
+        "measure": lambda of, at: _columns(of.scorers["morphing"].measure(images[at])),
     }
 
 
@@ -94,7 +96,7 @@ def _slices(count: int) -> list[slice]:
 def _assert_equal(found: tuple[FloatArray, ...], expected: tuple[FloatArray, ...]) -> None:
     assert len(found) == len(expected)
     for part, other in zip(found, expected, strict=True):
-        assert part.dtype == np.float32
+        assert part.dtype == other.dtype
         assert part.flags.c_contiguous
         np.testing.assert_allclose(part, other, rtol=0, atol=PARITY)
 
