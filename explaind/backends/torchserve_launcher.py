@@ -30,6 +30,9 @@ _ATTEMPTS = 3  # a free port may be taken by somebody else before Java binds it
 _SOCKET_BYTES = 107  # of a Unix socket's path
 # Killed, not asked: TorchServe holds nothing that is worth its two seconds of shutting down.
 _WATCH = 'read line; kill -s KILL -- "-$1" 2>/dev/null; rm -rf -- "$2"'
+_WORKER_STARTED = "Torch worker started."
+_BETWEEN_FAILURES = re.compile(r"stdout - (?:$|s_name_part|Listening on|Successfully loaded|\[PID\])")
+"""What a worker writes before it says that it has started, and empty lines."""
 _LOAD_FAILED = re.compile(r"Load model failed: (\S+?),")
 _JVM = ("-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
 
@@ -105,8 +108,7 @@ class TorchServe:
                 raise LaunchFailed(f"TorchServe ended while starting; its log ends:\n{self._log_tail('console.log')}")
             failed = self._failed_model()
             if failed:
-                worker = self._log_tail("model_log.log", lines=1)
-                raise LaunchFailed(f"TorchServe cannot load {failed}; its worker says: {worker}")
+                raise LaunchFailed(f"TorchServe cannot load {failed}; its worker says: {self._worker_says(failed)}")
             if time.monotonic() > deadline:
                 tail = self._log_tail("console.log") + "\n" + self._log_tail("model_log.log")
                 raise LaunchFailed(f"TorchServe's workers were not READY in time; its logs end:\n{tail}")
@@ -116,6 +118,14 @@ class TorchServe:
         """A model that failed to load twice: TorchServe would go on trying for minutes. Empty for none."""
         failures = _LOAD_FAILED.findall(self._log("console.log"))
         return next((name for name in failures if failures.count(name) > 1), "")
+
+    def _worker_says(self, model: str) -> str:
+        """The end of what the model's worker wrote when it failed for the first time: it may still be writing about
+        the second."""
+        said = [line.rstrip() for line in self._log("model_log.log").splitlines() if f"-{model}_" in line]
+        starts = [place for place, line in enumerate(said) if line.endswith(_WORKER_STARTED)]
+        first = said[: starts[1]] if len(starts) > 1 else said
+        return next((line for line in reversed(first) if not _BETWEEN_FAILURES.search(line)), "(nothing)")
 
     def _log(self, name: str) -> str:
         path = self.log_folder / name
