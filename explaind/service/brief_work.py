@@ -13,7 +13,7 @@ from explaind.requests import CostClass, ExplanationRequest
 from explaind.service.admission import Admission
 from explaind.service.engine_protocol import ServedEngine
 
-BRIEF_SECONDS = 0.002
+BRIEF_SECONDS = 0.003
 """What such work usually takes, at most. Too large: health and refusals wait for it; too small: every answer pays for
 two threads."""
 BRIEF_TENSOR_BYTES = 64 * 1024
