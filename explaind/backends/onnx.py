@@ -91,7 +91,8 @@ def open_bundle(folder: Path, *, threads: int = 1, device: Device = "auto") -> B
         return open_session(folder / name, weights=weights, threads=threads, device=device, graph=graph)
 
     models = _models(networks, {name: opened(name) for name in networks.graphs})
-    return replace(models, scorers=_scorers(folder, networks, opened))
+    # A device of its own is made for float32, and for graphs without an operator that only the processor has.
+    return replace(models, scorers=_scorers(folder, networks, opened)) if models.device == "CPU" else models
 
 
 def _scorers(folder: Path, networks: Networks, opened: Callable[[str, bytes], Session]) -> dict[str, Scorer]:

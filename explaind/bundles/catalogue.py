@@ -53,7 +53,9 @@ class Catalogue(Generic[S]):
         self._only = frozenset(only)
         self._serve = serve
         self._on_change = on_change
-        self._served: dict[Key, S] = {}  # replaced whole, never altered: readers need no lock
+        # Both are replaced whole, never altered: readers need no lock.
+        self._served: dict[Key, S] = {}
+        self._highest: dict[str, S] = {}
         self._refusals: dict[Key, ExplaindError] = {}
         self._seen: dict[Key, Signature] = {}
         self._in_store: frozenset[str] = frozenset()
@@ -66,10 +68,11 @@ class Catalogue(Generic[S]):
     def get(self, name: str, version: str = "") -> S:
         """version "": the highest. Raises ModelLoading before the first refresh is over, ModelNotFound, and for what is
         in the store while nobody can serve it what it was refused with, BackendUnavailable."""
+        found = self._served.get((name, version)) if version else self._highest.get(name)
+        if found is not None:
+            return found
         served = self._served
         versions = _versions(served, name)
-        if versions and version in ("", *versions):
-            return served[name, version or versions[-1]]
         if not self._loaded:
             raise ModelLoading("The models are being loaded: try again in a second.", retry_after=1.0)
         self._raise_if_unavailable(name, version)
@@ -89,7 +92,7 @@ class Catalogue(Generic[S]):
 
     def defaults(self) -> tuple[S, ...]:
         """The highest version of each model."""
-        return tuple({served.bundle.name: served for served in self.all()}.values())
+        return tuple(self._highest.values())
 
     def refusals(self) -> dict[Key, ExplaindError]:
         """Why each version that is in the store is not served as it lies there."""
@@ -186,9 +189,15 @@ class Catalogue(Generic[S]):
             self._refuse(key, error)
             return False
         self._refusals.pop(key, None)
-        self._served = {**self._served, key: served}
+        self._show({**self._served, key: served})
         log.info("bundle served", model=key[0], version=key[1], digest=served.bundle.digest)
         return True
+
+    def _show(self, served: dict[Key, S]) -> None:
+        self._served = served
+        self._highest = {
+            name: served[name, _versions(served, name)[-1]] for name in sorted({name for name, _ in served})
+        }
 
     def _refuse(self, key: Key, error: Exception) -> None:
         if not isinstance(error, ExplaindError):
@@ -208,7 +217,7 @@ class Catalogue(Generic[S]):
             log.info("bundle removed", model=key[0], version=key[1])
         kept = {key: served for key, served in self._served.items() if key not in gone}
         changed = len(kept) < len(self._served)
-        self._served = kept
+        self._show(kept)
         return changed
 
 

@@ -123,10 +123,13 @@ class Engine:
             with clock.stage(DECODE):
                 image = self._prepare(request.image, served.bundle)
             image_digest = digest(image)
+            explains = request.latent_ranking or request.anomaly_score or request.path_mask
             explanation = served.pool.run(
-                lambda models: served.work(encoded_once(models, image), clock, budget).explain(
-                    request, image, image_digest
-                )
+                lambda models: served.work(
+                    encoded_once(models, image) if explains else models,  # a prediction alone asks nothing twice
+                    clock,
+                    budget,
+                ).explain(request, image, image_digest)
             )
         self._observing.stages(served.bundle.name, clock)
         self._observing.explanation(explanation)

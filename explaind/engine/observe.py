@@ -45,11 +45,11 @@ class Observing:
 
     def stages(self, model: str, clock: StageClock, image_count: int = 1) -> None:
         """Stages whole; explanations by the image, a batch as one observation of its mean."""
-        for timing in clock.timings:
-            self._stage(timing.stage).observe(timing.seconds)
-            explanation = _EXPLANATION_OF_STAGE.get(timing.stage)
+        for (stage, backend), seconds in clock.seconds.items():
+            self._stage(stage).observe(seconds)
+            explanation = _EXPLANATION_OF_STAGE.get(stage)
             if explanation:
-                self._explanation(explanation, model, timing.backend).observe(timing.seconds / image_count)
+                self._explanation(explanation, model, backend).observe(seconds / image_count)
 
     def explanation(self, explanation: Explanation) -> None:
         """p-value, and what became of the path mask."""

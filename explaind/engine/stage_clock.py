@@ -34,20 +34,20 @@ class Stage:
 
 class StageClock:
     """Of one request; used by one thread at a time. A stage that is passed several times, as by each piece of a batch,
-    is one timing of its whole."""
+    is one timing of its whole. seconds: by stage and backend."""
 
     def __init__(self) -> None:
-        self._seconds: dict[tuple[str, str], float] = {}
+        self.seconds: dict[tuple[str, str], float] = {}
 
     def stage(self, stage: str, backend: str = "") -> Stage:
         """To be entered with `with`. One that ends in an error is not counted: its time says nothing of the work."""
-        return Stage(self._seconds, stage, backend)
+        return Stage(self.seconds, stage, backend)
 
     @property
     def timings(self) -> tuple[StageTiming, ...]:
         return tuple(
             StageTiming(stage=stage, backend=backend, seconds=seconds)
-            for (stage, backend), seconds in self._seconds.items()
+            for (stage, backend), seconds in self.seconds.items()
         )
 
 
@@ -130,8 +130,8 @@ class Estimates:
         except DeadlineTooShort as error:
             error.metadata.setdefault("estimate_seconds", f"{self.total(required):.6f}")
             raise
-        for timing in clock.timings:
-            self.add(kinds[timing.stage], timing.seconds)
+        for (stage, _), seconds in clock.seconds.items():
+            self.add(kinds[stage], seconds)
 
 
 class _Runs:

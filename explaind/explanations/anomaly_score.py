@@ -136,6 +136,8 @@ def _largest(names: tuple[str, ...], standardized: list[float], shares: list[flo
 def _error_maps(images: FloatArray, rebuilt: FloatArray) -> FloatArray:
     """(B, C, H, W) each → squared differences, averaged over channels (B, H, W)."""
     difference = images - rebuilt
+    if len(difference[0]) == 1:
+        return np.asarray(difference[:, 0] * difference[:, 0], dtype=np.float32)
     total = (difference * difference).sum(axis=1, dtype=np.float64)
     return np.asarray(total / images.shape[1], dtype=np.float32)
 

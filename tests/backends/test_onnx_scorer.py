@@ -6,6 +6,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from explaind.backends import arrays, networks, onnx
 from explaind.backends import torch as torch_backend
 from explaind.backends.bundle_models import BundleModels
 from explaind.backends.onnx_scorer import scorer_graph
+from explaind.backends.onnx_sessions import Session
 from explaind.backends.scorer_parity import STATISTICS_TOLERANCE, worst_differences
 from explaind.bundles import bundle as bundles
 from explaind.errors import ShapeMismatch
@@ -67,6 +69,16 @@ def test_a_bundle_without_a_decoder_has_no_scorer(untrained_bundle: Path, tmp_pa
     described = networks.read(copy)
     networks.write(copy, replace(described, graphs=tuple(name for name in described.graphs if "decoder" not in name)))
     assert onnx.open_bundle(copy, threads=1, device="cpu").scorers == {}
+
+
+def test_a_device_of_its_own_gets_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class _OnDevice(Session):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            self.device = "CUDA"
+
+    monkeypatch.setattr(onnx, "Session", _OnDevice)
+    assert onnx.open_bundle(folder, threads=1, device="cpu").scorers == {}
 
 
 def test_other_backends_have_none(untrained_bundle: Path) -> None:

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from explaind.errors import BackendUnavailable
-from explaind.service.brief_work import BRIEF_BYTES, BRIEF_SECONDS
+from explaind.service.brief_work import BRIEF_ENCODED_BYTES, BRIEF_SECONDS, BRIEF_TENSOR_BYTES
 from explaind.v1 import explanation_pb2, explanation_service_pb2
 
 pytestmark = pytest.mark.asyncio
@@ -38,10 +38,19 @@ async def test_an_image_of_any_size_is_not_decoded_on_the_loop(start, small_engi
     resized = request_for()
     resized.image.resize = True
     await running.explanations.Explain(resized)
-    large = request_for(image=explanation_pb2.Image(encoded=bytes(BRIEF_BYTES + 1)))
+    tensor = explanation_pb2.Tensor(shape=(1, 1, BRIEF_TENSOR_BYTES + 1), dtype=explanation_pb2.DATA_TYPE_UINT8)
+    tensor.values = bytes(BRIEF_TENSOR_BYTES + 1)
+    for large in (explanation_pb2.Image(encoded=bytes(BRIEF_ENCODED_BYTES + 1)), explanation_pb2.Image(tensor=tensor)):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await running.explanations.Explain(request_for(image=large))
+    assert on_the_loop(running) == [False] * 3
+
+
+async def test_a_small_file_is(start, small_engine, request_for):
+    running = await start(small_engine(usual=BRIEF))
     with pytest.raises(grpc.aio.AioRpcError):
-        await running.explanations.Explain(large)
-    assert on_the_loop(running) == [False, False]
+        await running.explanations.Explain(request_for(image=explanation_pb2.Image(encoded=bytes(10))))
+    assert on_the_loop(running) == [True]
 
 
 async def test_the_slow_class_never_computes_on_the_loop(start, small_engine, request_for):
