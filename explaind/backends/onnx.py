@@ -91,8 +91,7 @@ def open_bundle(folder: Path, *, threads: int = 1, device: Device = "auto") -> B
         return open_session(folder / name, weights=weights, threads=threads, device=device, graph=graph)
 
     models = _models(networks, {name: opened(name) for name in networks.graphs})
-    # A device of its own is made for float32, and for graphs without an operator that only the processor has.
-    return replace(models, scorers=_scorers(folder, networks, opened)) if models.device == "CPU" else models
+    return replace(models, scorers=_scorers(folder, networks, opened))
 
 
 def _scorers(folder: Path, networks: Networks, opened: Callable[[str, bytes], Session]) -> dict[str, Scorer]:
@@ -106,9 +105,12 @@ def _scorers(folder: Path, networks: Networks, opened: Callable[[str, bytes], Se
         if graph is None:
             continue
         try:
-            found[space] = OnnxScorer(opened(scorer_name(space), graph), networks)
+            session = opened(scorer_name(space), graph)
         except (BundleInvalid, BackendUnavailable) as error:  # each part by itself has been opened
             _log.warning("anomaly scores of %s are computed in parts: %s", space, error)
+            continue
+        if session.at_once:
+            found[space] = OnnxScorer(session, networks)
     return found
 
 

@@ -14,8 +14,8 @@ import pytest
 from explaind.backends import arrays, networks, onnx
 from explaind.backends import torch as torch_backend
 from explaind.backends.bundle_models import BundleModels
+from explaind.backends.onnx_cuda import LaunchedSession
 from explaind.backends.onnx_scorer import scorer_graph
-from explaind.backends.onnx_sessions import Session
 from explaind.backends.scorer_parity import STATISTICS_TOLERANCE, worst_differences
 from explaind.bundles import bundle as bundles
 from explaind.errors import ShapeMismatch
@@ -71,13 +71,13 @@ def test_a_bundle_without_a_decoder_has_no_scorer(untrained_bundle: Path, tmp_pa
     assert onnx.open_bundle(copy, threads=1, device="cpu").scorers == {}
 
 
-def test_a_device_of_its_own_gets_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class _OnDevice(Session):
+def test_a_device_that_is_given_kernel_after_kernel_gets_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class _OnDevice(LaunchedSession):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
             self.device = "CUDA"
 
-    monkeypatch.setattr(onnx, "Session", _OnDevice)
+    monkeypatch.setattr(onnx, "open_session", _OnDevice)
     assert onnx.open_bundle(folder, threads=1, device="cpu").scorers == {}
 
 
