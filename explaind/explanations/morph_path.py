@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explaind.explanations import two_class
 from explaind.explanations.budget import Budget
@@ -17,11 +18,16 @@ from explaind.explanations.types import DoubleArray, FloatArray, Interpolation, 
 
 @dataclass(frozen=True)
 class PathPoints:
-    """Points of a curve: positions (n,) in [0, 1]; images (n, C, H, W); logits (n, K)."""
+    """Points of a curve: positions (n,) in [0, 1]; images (n, C, H, W); logits (n, K).
+
+    drawn (n,): which of them were decoded and classified; None: all. The others' images may be black and their logits
+    interpolated (see `sparse_path`).
+    """
 
     positions: DoubleArray
     images: FloatArray
-    logits: FloatArray
+    logits: NDArray[np.floating]
+    drawn: NDArray[np.bool_] | None = None
 
     def probabilities(self, of: int) -> DoubleArray:
         """p_of of each image, (n,)."""
