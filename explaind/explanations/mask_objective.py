@@ -89,22 +89,22 @@ class MaskObjective:
     def _rise_and_gain(self, applied: FloatArray) -> tuple[DoubleArray, float]:
         """applied (H, W): Gm → Σ ∇p_s ⊙ step over channels (H, W), and Σ of the gains, both over all steps."""
         masked, sloped = self._starts + applied * self._moves, self._choice.sloped
-        slopes, probabilities = self._gradient(masked[sloped])
+        slopes, probabilities = self._gradient(masked[:sloped])
         after = np.empty(len(masked))
-        after[sloped] = probabilities[:, self._self_class]
-        if self._classifier is not None and len(slopes) < len(masked):
-            after[~sloped] = softmax(self._classifier.logits(masked[~sloped]))[:, self._self_class]
+        after[:sloped] = probabilities[:, self._self_class]
+        if self._classifier is not None and sloped < len(masked):
+            after[sloped:] = softmax(self._classifier.logits(masked[sloped:]))[:, self._self_class]
         rise = (slopes * self._moves_of_slopes(after)).sum(axis=(0, 1), dtype=np.float64)
         return rise, self._gain(after - self._before)
 
     def _moves_of_slopes(self, after: DoubleArray) -> FloatArray:
         """after (a,): p_s at the masked images → what each gradient is multiplied with (s, C, H, W): its own step, and
         of steps beside it as much as it stands for them. ∇p_s is p_s(1 − p_s) times the log-odds' gradient."""
-        spread, sloped = self._choice.spread, self._choice.sloped
+        spread = self._choice.spread
         if spread is None:
             return self._moves
         slack = after * (1.0 - after)
-        weights = (spread * (slack / np.maximum(slack[sloped], 1e-12)[:, None])).astype(np.float32)
+        weights = (spread * (slack / np.maximum(slack[: len(spread)], 1e-12)[:, None])).astype(np.float32)
         moves = weights @ self._moves.reshape(len(after), -1)
         return np.asarray(moves.reshape(-1, *self._moves.shape[1:]))
 

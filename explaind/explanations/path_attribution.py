@@ -47,7 +47,8 @@ class _Nodes:
 
     @classmethod
     def of(cls, points: PathPoints, self_class: int) -> _Nodes:
-        return cls(points.positions, points.images, points.probabilities(self_class), len(points.images))
+        own = cls(points.positions, points.images, points.probabilities(self_class), len(points.images))
+        return own if points.between is None else own.with_more(points.between, self_class)
 
     def with_more(self, points: PathPoints, self_class: int) -> _Nodes:
         return _Nodes(
@@ -175,12 +176,13 @@ def _halve(
 
 
 def _between(path: MorphPath, nodes: _Nodes, segments: _Segments, self_class: int) -> tuple[_Nodes, Places]:
-    """A node in the middle of each segment (n,): the path's own point where there is one, else a new one."""
-    length = segments.ends - segments.starts
-    own = (segments.starts < nodes.own) & (segments.ends < nodes.own) & (length % 2 == 0)
-    middles = segments.starts + length // 2
-    if not own.all():
-        new = path.points(0.5 * (nodes.positions[segments.starts[~own]] + nodes.positions[segments.ends[~own]]))
-        middles[~own] = len(nodes.positions) + np.arange(len(new.positions))
-        nodes = nodes.with_more(new, self_class)
-    return nodes, middles
+    """A node in the middle of each segment (n,): one of the nodes where there is one, else a new one."""
+    starts, ends = nodes.positions[segments.starts], nodes.positions[segments.ends]
+    positions = 0.5 * (starts + ends)
+    distances = np.abs(nodes.positions - positions[:, None])
+    places = distances.argmin(axis=1)
+    new = distances[np.arange(len(places)), places] > 1e-6 * np.abs(ends - starts)
+    if new.any():
+        places[new] = len(nodes.positions) + np.arange(np.count_nonzero(new))
+        nodes = nodes.with_more(path.points(positions[new]), self_class)
+    return nodes, places

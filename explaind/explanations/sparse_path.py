@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from explaind.explanations.interpolation import cubic
 from explaind.explanations.morph_path import MorphPath, PathPoints
-from explaind.explanations.path_attribution import first_nodes
+from explaind.explanations.path_attribution import Places, first_nodes
 from explaind.explanations.types import DoubleArray
 
 _SURE_BELOW = 2e-4  # of T: p(1 − p) beside which a decision is taken as not moving
@@ -32,25 +32,30 @@ def points(path: MorphPath, count: int, pair: tuple[int, int], *, every_image: b
     if count < _WORTH_A_LOOK * len(nodes):
         return path.points(positions)
     first = path.points(positions[nodes])
-    drawn = np.zeros(count, np.bool_)
+    drawn, moving = np.zeros(count, np.bool_), np.flatnonzero(_moving(first, pair))
     drawn[nodes] = True
-    between = np.flatnonzero(np.repeat(_moving(first, pair), np.diff(nodes)))
-    between = between[~drawn[between]]
-    drawn[between] = True
+    inner = np.concatenate([np.arange(nodes[i] + 1, nodes[i + 1]) for i in moving])
+    drawn[inner] = True
+    rest = np.flatnonzero(~drawn)
+    middles = _middles_beside(positions, nodes[moving], nodes[moving + 1])
+    wanted = np.concatenate([inner, rest]) if every_image else inner
+    second = path.points(np.concatenate([positions[wanted], middles]))
     images = np.zeros((count, *first.images.shape[1:]), np.float32)
     logits = np.zeros((count, first.logits.shape[1]))
     images[nodes], logits[nodes] = first.images, first.logits
-    if len(between):
-        second = path.points(positions[between])
-        images[between], logits[between] = second.images, second.logits
-    rest = np.flatnonzero(~drawn)
-    if every_image and len(rest):
-        third = path.points(positions[rest])
-        images[rest], logits[rest] = third.images, third.logits
-    elif len(rest):
+    images[wanted], logits[wanted] = second.images[: len(wanted)], second.logits[: len(wanted)]
+    if len(rest) and not every_image:
         known = np.flatnonzero(drawn)
         logits[rest] = cubic(known, logits[known], rest)
-    return PathPoints(positions=positions, images=images, logits=logits, drawn=drawn)
+    between = PathPoints(middles, second.images[len(wanted) :], second.logits[len(wanted) :])
+    return PathPoints(positions, images, logits, drawn, between)
+
+
+def _middles_beside(positions: DoubleArray, starts: Places, ends: Places) -> DoubleArray:
+    """Of the segments that have no point in their middle, the positions there: most are halved (see
+    `path_attribution`), and one call for all points costs less than another for two."""
+    odd = (ends - starts) % 2 == 1
+    return np.asarray(0.5 * (positions[starts[odd]] + positions[ends[odd]]))
 
 
 def _moving(nodes: PathPoints, pair: tuple[int, int]) -> NDArray[np.bool_]:
@@ -59,19 +64,16 @@ def _moving(nodes: PathPoints, pair: tuple[int, int]) -> NDArray[np.bool_]:
     change = abs(float(probabilities[-1] - probabilities[0]))
     sure = -math.log(_SURE_BELOW * change) if change > 0.0 else math.inf
     logits = nodes.logits.astype(np.float64)
-    return _unsure(_lead_over_all(logits, pair[0]), sure) | _unsure(logits[:, pair[0]] - logits[:, pair[1]], sure)
+    leads = np.stack([nodes.log_odds(pair[0]), logits[:, pair[0]] - logits[:, pair[1]]])
+    return np.asarray(_unsure(leads, sure).any(axis=0))
 
 
-def _unsure(lead: DoubleArray, sure: float) -> NDArray[np.bool_]:
-    """lead (n,): log-odds at the nodes → of each segment, whether they may come within ±sure of 0 there: half as far
-    again as they change across it or a segment beside it."""
-    speed = np.abs(lead[1:] - lead[:-1])
-    nearby = np.maximum(speed, np.maximum(np.append(speed[1:], 0.0), np.append(0.0, speed[:-1])))
-    least = np.minimum(np.abs(lead[1:]), np.abs(lead[:-1])) - 0.5 * nearby
-    return np.asarray((least <= sure) | (lead[1:] * lead[:-1] <= 0.0))
-
-
-def _lead_over_all(logits: DoubleArray, of: int) -> DoubleArray:
-    """logits (n, K) → log-odds of class `of` (n,)."""
-    rest = np.delete(logits, of, axis=1)
-    return np.asarray(logits[:, of] - np.logaddexp.reduce(rest, axis=1))
+def _unsure(leads: DoubleArray, sure: float) -> NDArray[np.bool_]:
+    """leads (m, n): log-odds at the nodes → of each segment (m, n − 1), whether they may come within ±sure of 0 there:
+    half as far again as they change across it or a segment beside it."""
+    sizes, speed = np.abs(leads), np.abs(leads[:, 1:] - leads[:, :-1])
+    nearby = speed.copy()
+    np.maximum(nearby[:, 1:], speed[:, :-1], out=nearby[:, 1:])
+    np.maximum(nearby[:, :-1], speed[:, 1:], out=nearby[:, :-1])
+    least = np.minimum(sizes[:, 1:], sizes[:, :-1]) - 0.5 * nearby
+    return np.asarray((least <= sure) | (leads[:, 1:] * leads[:, :-1] <= 0.0))

@@ -25,49 +25,50 @@ _FAR = 1_000_000  # steps; beyond any path
 
 @dataclass(frozen=True, slots=True)
 class StepChoice:
-    """Of n steps. asked (a,): places of those whose gain is asked for. sloped (a,): of which of these the gradient.
+    """Of n steps. asked (a,): places of those whose gain is asked for, of the first `sloped` the gradient too.
 
-    spread (s, a): what the log-odds' gradients of the s sloped ones count for in each asked step; None: each has its
+    spread (sloped, a): what the log-odds' gradients of the sloped ones count for in each asked step; None: each has its
     own. still (a,): the change of p_s in the steps not asked, by the asked one beside them.
     """
 
     asked: NDArray[np.intp]
-    sloped: NDArray[np.bool_]
+    sloped: int
     spread: DoubleArray | None
     still: DoubleArray
 
     @classmethod
     def every(cls, count: int) -> StepChoice:
         """Of n steps, all."""
-        return cls(np.arange(count), np.ones(count, np.bool_), None, np.zeros(count))
+        return cls(np.arange(count), count, None, np.zeros(count))
 
     @classmethod
     def sparing(cls, probabilities: DoubleArray, drawn: NDArray[np.bool_] | None) -> StepChoice:
         """probabilities (n + 1,): p_s along the path; drawn (n + 1,): where there are images; None: everywhere."""
-        variable = _variability(probabilities) / max(abs(float(probabilities[-1] - probabilities[0])), 1e-30)
+        changes = probabilities[1:] - probabilities[:-1]
+        variable = _variability(probabilities, changes) / max(abs(float(probabilities[-1] - probabilities[0])), 1e-30)
         if drawn is not None:
-            variable[~(drawn[:-1] & drawn[1:])] = 0.0
+            variable *= drawn[:-1] & drawn[1:]
         asked = np.flatnonzero(variable >= min(_GAIN_FROM, 0.5 * float(variable.max())))
-        sloped = _spaced(asked, variable[asked], (len(probabilities) - 1) / _STEPS)
-        still = np.diff(probabilities)
-        still[asked] = 0.0
-        spread = None if sloped.all() else _weights(asked[sloped], asked)
-        return cls(asked, sloped, spread, _weights(asked, np.arange(len(still))) @ still)
+        chosen = _spaced(asked, variable[asked], len(changes) / _STEPS)
+        order = np.argsort(~chosen, kind="stable")
+        sloped = int(np.count_nonzero(chosen))
+        changes[asked] = 0.0
+        rest = np.flatnonzero(changes)
+        still = _weights(asked, rest) @ changes[rest]
+        spread = None if sloped == len(asked) else _weights(asked[order[:sloped]], asked[order])
+        return cls(asked[order], sloped, spread, still[order])
 
 
 def _spaced(places: NDArray[np.intp], variable: DoubleArray, density: float) -> NDArray[np.bool_]:
     """places (a,) with their variability → which of them are sloped. density: steps for one of a path of 100."""
-    levels = [(min(least, 0.5 * float(variable.max())), _scaled(every, density)) for least, every in _SLOPE_EVERY]
+    every, most = np.zeros(len(places), np.intp), 0.5 * float(variable.max())
+    for least, count in reversed(_SLOPE_EVERY):
+        every[variable >= min(least, most)] = 1 if count == 1 else max(1, round(count * density))
     chosen, last = np.zeros(len(places), np.bool_), -_FAR
-    for index, (place, here) in enumerate(zip(places.tolist(), variable.tolist(), strict=True)):
-        every = next((every for least, every in levels if here >= least), None)
-        if every is not None and place - last >= every:
+    for index, (place, distance) in enumerate(zip(places.tolist(), every.tolist(), strict=True)):
+        if distance and place - last >= distance:
             chosen[index], last = True, place
     return chosen
-
-
-def _scaled(every: int, density: float) -> int:
-    return 1 if every == 1 else max(1, round(every * density))
 
 
 def _weights(nodes: NDArray[np.intp], at: NDArray[np.intp]) -> DoubleArray:
@@ -76,8 +77,8 @@ def _weights(nodes: NDArray[np.intp], at: NDArray[np.intp]) -> DoubleArray:
     return np.asarray(np.maximum(0.0, 1.0 - np.abs(where - np.arange(len(nodes))[:, None])))
 
 
-def _variability(probabilities: DoubleArray) -> DoubleArray:
+def _variability(probabilities: DoubleArray, changes: DoubleArray) -> DoubleArray:
     """p_s (n,) along a path → how far p_s can move in each step (n − 1,): the larger p_s(1 − p_s) of its ends, or how
     far it does move, where it jumps."""
     slack = probabilities * (1.0 - probabilities)
-    return np.maximum(np.maximum(slack[1:], slack[:-1]), np.abs(probabilities[1:] - probabilities[:-1]))
+    return np.maximum(np.maximum(slack[1:], slack[:-1]), np.abs(changes))
