@@ -17,6 +17,9 @@ from explaind.explanations.prediction import softmax
 from explaind.explanations.step_choice import StepChoice
 from explaind.explanations.types import DoubleArray, FloatArray
 
+_ALONE = 200_000
+"""Products of a piece; OpenBLAS wakes its threads from 262,144 on."""
+
 
 @dataclass(frozen=True, slots=True)
 class MaskState:
@@ -105,7 +108,7 @@ class MaskObjective:
             return self._moves
         slack = after * (1.0 - after)
         weights = (spread * (slack / np.maximum(slack[: len(spread)], 1e-12)[:, None])).astype(np.float32)
-        moves = weights @ self._moves.reshape(len(after), -1)
+        moves = _product(weights, self._moves.reshape(len(after), -1))
         return np.asarray(moves.reshape(-1, *self._moves.shape[1:]))
 
     def _gain(self, gains: DoubleArray) -> float:
@@ -126,3 +129,11 @@ class MaskObjective:
 def _gap(mask: DoubleArray, slope: DoubleArray) -> float:
     up, down = np.maximum(slope, 0.0), np.maximum(-slope, 0.0)
     return float((up * (1.0 - mask) + down * mask).sum())
+
+
+def _product(first: FloatArray, second: FloatArray) -> FloatArray:
+    """first (m, n) @ second (n, k), in pieces that BLAS computes in this thread: its others would go on spinning, for
+    60 ms of CPU time an answer, on cores that are other requests'."""
+    columns = max(1, _ALONE // first.size)
+    pieces = [first @ second[:, start : start + columns] for start in range(0, second.shape[1], columns)]
+    return np.concatenate(pieces, axis=1)

@@ -38,7 +38,7 @@ class PathPoints:
         """log p_of − log(1 − p_of) of each image, (n,); within ±690."""
         others = np.ones(self._chances.shape[1])
         others[of] = 0.0
-        return np.asarray(_log(self._chances[:, of]) - _log(self._chances @ others))
+        return np.asarray(_log(self._chances[:, of]) - _log((self._chances * others).sum(axis=1)))
 
     @functools.cached_property
     def _chances(self) -> DoubleArray:

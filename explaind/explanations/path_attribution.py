@@ -97,7 +97,9 @@ class _Still:
         same share of it."""
         sums = moving.parts.reshape(len(moving), -1).sum(axis=1, dtype=np.float64)
         times = np.clip(changes / np.where(sums == 0.0, 1.0, sums), 0.0, 2.0)
-        return cls(np.tensordot(times, moving.parts, 1), float((times * sums - changes).sum()))
+        edges = np.flatnonzero(times)
+        part = (moving.parts[edges] * times[edges, None, None, None]).sum(axis=0)
+        return cls(part, float((times * sums - changes).sum()))
 
 
 class PathGradient:

@@ -54,7 +54,7 @@ class StepChoice:
         sloped = int(np.count_nonzero(chosen))
         changes[asked] = 0.0
         rest = np.flatnonzero(changes)
-        still = _weights(asked, rest) @ changes[rest]
+        still = (_weights(asked, rest) * changes[rest]).sum(axis=1)
         spread = None if sloped == len(asked) else _weights(asked[order[:sloped]], asked[order])
         return cls(asked[order], sloped, spread, still[order])
 
