@@ -75,11 +75,11 @@ class Settings(BaseSettings):
         "for the rows of its company, and on a CPU a row becomes no cheaper from some 64 on. A GPU bears more.",
     )
     spread_rows: int = Field(
-        32,
+        20,
         ge=0,
         description="Least rows of a piece where a large call is spread over idle cores; 0: never. Too small: waking a "
         "thread costs more than it saves, more so where other processes want the cores; too large: one request leaves "
-        "cores idle. On two idle cores a ranking takes 0.7 of the time, a batch of 256 scores 0.8, a path mask 0.95.",
+        "cores idle. On two idle cores a ranking takes 0.7 of the time, a batch of 256 scores 0.8, a path mask 0.96.",
     )
     queue_size: int = Field(
         64,
