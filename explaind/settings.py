@@ -85,10 +85,10 @@ class Settings(BaseSettings):
     spread_rows: int | None = Field(
         None,
         ge=0,
-        description="Least rows of a piece where a large call is spread over idle cores, by default 32; 0, the default "
+        description="Least rows of a piece where a large call is spread over idle cores, by default 20; 0, the default "
         "on CUDA: never. Too small: waking a thread costs more than it saves, more so where other processes want the "
         "cores; too large: one request leaves cores idle. On two idle cores a ranking takes 0.7 of the time, a batch "
-        "of 256 scores 0.8, a path mask 0.95.",
+        "of 256 scores 0.8, a path mask 0.96.",
     )
     queue_size: int = Field(
         64,

@@ -10,7 +10,7 @@ from explaind.cores import cores
 from explaind.engine.batching import Batcher
 from explaind.settings import Settings
 
-CPU_ROWS, CPU_SPREAD_ROWS = 64, 32
+CPU_ROWS, CPU_SPREAD_ROWS = 64, 20
 CUDA_WORKERS, CUDA_SLOTS, CUDA_ROWS = 4, 3, 128
 
 

@@ -6,6 +6,7 @@ import functools
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from explaind.explanations import two_class
 from explaind.explanations.budget import Budget
@@ -17,15 +18,27 @@ from explaind.explanations.types import DoubleArray, FloatArray, Interpolation, 
 
 @dataclass(frozen=True)
 class PathPoints:
-    """Points of a curve: positions (n,) in [0, 1]; images (n, C, H, W); logits (n, K)."""
+    """Points of a curve: positions (n,) in [0, 1]; images (n, C, H, W); logits (n, K).
+
+    drawn (n,): which of them were decoded and classified; None: all. The others' images may be black and their logits
+    interpolated (see `sparse_path`). between: points of the curve beside these.
+    """
 
     positions: DoubleArray
     images: FloatArray
-    logits: FloatArray
+    logits: NDArray[np.floating]
+    drawn: NDArray[np.bool_] | None = None
+    between: PathPoints | None = None
 
     def probabilities(self, of: int) -> DoubleArray:
         """p_of of each image, (n,)."""
         return self._chances[:, of]
+
+    def log_odds(self, of: int) -> DoubleArray:
+        """log p_of − log(1 − p_of) of each image, (n,); within ±690."""
+        others = np.ones(self._chances.shape[1])
+        others[of] = 0.0
+        return np.asarray(_log(self._chances[:, of]) - _log((self._chances * others).sum(axis=1)))
 
     @functools.cached_property
     def _chances(self) -> DoubleArray:
@@ -50,3 +63,7 @@ class MorphPath:
         images = self._models.autoencoder.decode(np.ascontiguousarray(codes, dtype=np.float32))
         self._budget.raise_if_cancelled()
         return PathPoints(positions=positions, images=images, logits=self._models.classifier.logits(images))
+
+
+def _log(chances: DoubleArray) -> DoubleArray:
+    return np.asarray(np.log(np.maximum(chances, 1e-300)))

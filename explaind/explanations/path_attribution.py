@@ -22,7 +22,8 @@ FIRST_SEGMENTS = 24
 MOST_SEGMENTS = 400  # bounds the work where p_s jumps; the gap is then returned as it is
 _HALVED_A_ROUND = 8
 
-Rows = slice | NDArray[np.intp]
+Places = NDArray[np.intp]
+Rows = slice | Places
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +37,35 @@ class PathAttribution:
 
 @dataclass(frozen=True, slots=True)
 class _Nodes:
-    """Points of the path: positions (n,) in [0, 1]; images (n, C, H, W); probabilities (n,): p_s there."""
+    """Points of the path: positions (n,) in [0, 1]; images (n, C, H, W); probabilities (n,): p_s there. The first
+    `own` are the path's own points, in order."""
 
     positions: DoubleArray
     images: FloatArray
     probabilities: DoubleArray
+    own: int
 
-    def __getitem__(self, rows: Rows) -> _Nodes:
-        return _Nodes(self.positions[rows], self.images[rows], self.probabilities[rows])
+    @classmethod
+    def of(cls, points: PathPoints, self_class: int) -> _Nodes:
+        own = cls(points.positions, points.images, points.probabilities(self_class), len(points.images))
+        return own if points.between is None else own.with_more(points.between, self_class)
 
-    def with_more(self, others: _Nodes) -> _Nodes:
+    def with_more(self, points: PathPoints, self_class: int) -> _Nodes:
         return _Nodes(
-            np.concatenate([self.positions, others.positions]),
-            np.concatenate([self.images, others.images]),
-            np.concatenate([self.probabilities, others.probabilities]),
+            np.concatenate([self.positions, points.positions]),
+            np.concatenate([self.images, points.images]),
+            np.concatenate([self.probabilities, points.probabilities(self_class)]),
+            self.own,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Segments:
-    """n of them. parts (n, C, H, W): ∇p_s(middle) ⊙ (end − start); errors (n,): Σ part − Δp_s."""
+    """n of them, between two nodes each. parts (n, C, H, W): ∇p_s(middle) ⊙ (end − start); errors (n,): Σ part less
+    Δp_s."""
 
-    starts: _Nodes
-    ends: _Nodes
+    starts: Places
+    ends: Places
     parts: FloatArray
     errors: DoubleArray
 
@@ -70,16 +77,30 @@ class _Segments:
 
     def with_more(self, others: _Segments) -> _Segments:
         return _Segments(
-            self.starts.with_more(others.starts),
-            self.ends.with_more(others.ends),
+            np.concatenate([self.starts, others.starts]),
+            np.concatenate([self.ends, others.ends]),
             np.concatenate([self.parts, others.parts]),
             np.concatenate([self.errors, others.errors]),
         )
 
-    @property
-    def gap(self) -> float:
-        """The differences of p_s add up to T, so the errors add up to ΣA − T."""
-        return abs(float(self.errors.sum()))
+
+@dataclass(frozen=True, slots=True)
+class _Still:
+    """The segments along which the decision hardly moves, together: part (C, H, W), and by how much of p_s it may be
+    wrong, since it is taken from elsewhere: all that p_s changes there."""
+
+    part: DoubleArray
+    error: float
+
+    @classmethod
+    def beside(cls, moving: _Segments, changes: DoubleArray) -> _Still:
+        """changes (n,): Δp_s of the still ones next to each of the n moving ones, where each pixel is taken to have the
+        same share of it."""
+        sums = moving.parts.reshape(len(moving), -1).sum(axis=1, dtype=np.float64)
+        times = np.clip(changes / np.where(sums == 0.0, 1.0, sums), 0.0, 2.0)
+        edges = np.flatnonzero(times)
+        part = (moving.parts[edges] * times[edges, None, None, None]).sum(axis=0)
+        return cls(part, float(np.abs(changes).sum()))
 
 
 class PathGradient:
@@ -101,20 +122,24 @@ class PathGradient:
 def integrate(
     gradient: PathGradient, path: MorphPath, points: PathPoints, self_class: int, budget: Budget
 ) -> PathAttribution:
-    """points: the path's own images, in order, from which the first 24 equal segments are taken.
+    """points: the path's own images, in order, from which the first 24 equal segments are taken. Those
+    in which not all are drawn, since the decision hardly moves there, cost no gradient.
 
     Halves segments until the gap is at most 0.01, 400 segments are reached or the deadline is near.
     """
-    nodes = _nodes(points, self_class)[_first_nodes(len(points.images))]
-    segments = _measure(gradient, nodes[:-1], nodes[1:])
-    while segments.gap > TOLERANCE and len(segments) < MOST_SEGMENTS and not budget.nearly_spent():
-        segments = _halve(gradient, path, segments, self_class)
-    values = segments.parts.sum(axis=0, dtype=np.float64)
-    return PathAttribution(values=values, gap=segments.gap, segments=len(segments))
+    nodes = _Nodes.of(points, self_class)
+    segments, still = _first_segments(gradient, nodes, points.drawn)
+    # The differences of p_s add up to T, so the errors add up to ΣA − T.
+    while (gap := abs(float(segments.errors.sum())) + still.error) > TOLERANCE:
+        if len(segments) >= MOST_SEGMENTS or budget.nearly_spent():
+            break
+        nodes, segments = _halve(gradient, path, nodes, segments, self_class)
+    values = segments.parts.sum(axis=0, dtype=np.float64) + still.part
+    return PathAttribution(values=values, gap=gap, segments=len(segments))
 
 
 @functools.lru_cache(maxsize=64)
-def _first_nodes(count: int) -> NDArray[np.intp]:
+def first_nodes(count: int) -> Places:
     """Of `count` points in order, the ends of the first segments; read-only."""
     last = count - 1
     nodes = np.unique(np.rint(np.linspace(0, last, min(FIRST_SEGMENTS, last) + 1)).astype(np.intp))
@@ -122,21 +147,45 @@ def _first_nodes(count: int) -> NDArray[np.intp]:
     return nodes
 
 
-def _nodes(points: PathPoints, self_class: int) -> _Nodes:
-    return _Nodes(points.positions, points.images, points.probabilities(self_class))
+def _first_segments(gradient: PathGradient, nodes: _Nodes, drawn: NDArray[np.bool_] | None) -> tuple[_Segments, _Still]:
+    places = first_nodes(nodes.own)
+    moves = np.ones(len(places) - 1, np.bool_) if drawn is None else np.logical_and.reduceat(drawn, places[:-1])
+    moving = np.flatnonzero(moves)
+    segments = _measure(gradient, nodes, places[moving], places[moving + 1])
+    still = np.flatnonzero(~moves)
+    nearest = np.abs(still[:, None] - moving).argmin(axis=1)
+    changes = nodes.probabilities[places[still + 1]] - nodes.probabilities[places[still]]
+    beside: DoubleArray = np.bincount(nearest, weights=changes, minlength=len(moving)).astype(np.float64)
+    return segments, _Still.beside(segments, beside)
 
 
-def _measure(gradient: PathGradient, starts: _Nodes, ends: _Nodes) -> _Segments:
-    slopes, _ = gradient(0.5 * (starts.images + ends.images))
-    parts = slopes * (ends.images - starts.images)
+def _measure(gradient: PathGradient, nodes: _Nodes, starts: Places, ends: Places) -> _Segments:
+    first, last = nodes.images[starts], nodes.images[ends]
+    slopes, _ = gradient(0.5 * (first + last))
+    parts = slopes * (last - first)
     sums = parts.reshape(len(parts), -1).sum(axis=1, dtype=np.float64)
-    return _Segments(starts, ends, parts, sums - (ends.probabilities - starts.probabilities))
+    return _Segments(starts, ends, parts, sums - (nodes.probabilities[ends] - nodes.probabilities[starts]))
 
 
-def _halve(gradient: PathGradient, path: MorphPath, segments: _Segments, self_class: int) -> _Segments:
+def _halve(
+    gradient: PathGradient, path: MorphPath, nodes: _Nodes, segments: _Segments, self_class: int
+) -> tuple[_Nodes, _Segments]:
     """Replaces the segments with the largest |error| by their halves; the order of the segments does not matter."""
     ranked = (-np.abs(segments.errors)).argsort(kind="stable")
     worst, kept = segments[ranked[:_HALVED_A_ROUND]], segments[ranked[_HALVED_A_ROUND:]]
-    between = _nodes(path.points(0.5 * (worst.starts.positions + worst.ends.positions)), self_class)
-    halves = _measure(gradient, worst.starts.with_more(between), between.with_more(worst.ends))
-    return kept.with_more(halves)
+    nodes, between = _between(path, nodes, worst, self_class)
+    starts, ends = np.concatenate([worst.starts, between]), np.concatenate([between, worst.ends])
+    return nodes, kept.with_more(_measure(gradient, nodes, starts, ends))
+
+
+def _between(path: MorphPath, nodes: _Nodes, segments: _Segments, self_class: int) -> tuple[_Nodes, Places]:
+    """A node in the middle of each segment (n,): one of the nodes where there is one, else a new one."""
+    starts, ends = nodes.positions[segments.starts], nodes.positions[segments.ends]
+    positions = 0.5 * (starts + ends)
+    distances = np.abs(nodes.positions - positions[:, None])
+    places = distances.argmin(axis=1)
+    new = distances[np.arange(len(places)), places] > 1e-6 * np.abs(ends - starts)
+    if new.any():
+        places[new] = len(nodes.positions) + np.arange(np.count_nonzero(new))
+        nodes = nodes.with_more(path.points(positions[new]), self_class)
+    return nodes, places

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from explaind.explanations import mask_on_path, path_mask_parameters, two_class
+from explaind.explanations import mask_on_path, path_mask_parameters, sparse_path, two_class
 from explaind.explanations.anomaly_score import rebuilt_p_values
 from explaind.explanations.budget import Budget
 from explaind.explanations.mask_on_path import MaskOnPath
@@ -26,6 +26,7 @@ from explaind.explanations.types import (
     PathMaskOutcome,
     PathMaskParameters,
     Prediction,
+    Solver,
 )
 
 
@@ -49,10 +50,17 @@ def explain(
     path = MorphPath(models, ends, parameters.interpolation, budget)
     if not (ends.found or ends.best_so_far or ends.flat):
         return _without_morph(path, ends)
-    points = path.points(np.linspace(0.0, 1.0, parameters.step_count))
+    points = _points(path, ends, parameters)
     sparsity = path_mask_parameters.sparsity(parameters, reference)
     solved = mask_on_path.solve(models, path, points, ends.self_class, parameters.solver, sparsity, budget)
     return _assemble(ends, points, solved, _other_p_value(models, anomaly, ends, points, budget), parameters)
+
+
+def _points(path: MorphPath, ends: Morph, parameters: PathMaskParameters) -> PathPoints:
+    if parameters.solver is not Solver.FAST:
+        return path.points(np.linspace(0.0, 1.0, parameters.step_count))
+    pair = ends.self_class, ends.other_class
+    return sparse_path.points(path, parameters.step_count, pair, every_image=parameters.include_path)
 
 
 def _without_morph(path: MorphPath, ends: Morph) -> PathMask:

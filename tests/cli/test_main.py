@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -141,3 +142,21 @@ def test_package_missing_behind_the_settings_is_named() -> None:
     result = subprocess.run([sys.executable, "-c", code, "train", "."], capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert "explaind[server]" in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("command", "threads"), [("serve", "1"), ("train", None)])
+def test_a_daemon_leaves_blas_one_thread_and_other_commands_their_own(command: str, threads: str | None) -> None:
+    """Said before NumPy is there to read it; a caller's own choice stands."""
+    code = (
+        f"import os, sys; sys.argv = ['explaind', {command!r}, '--help']\n"
+        "from explaind.cli.entry import main\n"
+        "early = 'numpy' not in sys.modules\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print('told', early, os.environ.get('OPENBLAS_NUM_THREADS'))"
+    )
+    for chosen, expected in ((None, threads), ("3", "3")):
+        environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+        environment |= {"OPENBLAS_NUM_THREADS": chosen} if chosen else {}
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        assert ran.stdout.splitlines()[-1] == f"told True {expected}"

@@ -9,7 +9,7 @@ import pytest
 
 from explaind.explanations.blur import Blur
 from explaind.explanations.budget import Budget
-from explaind.explanations.mask_objective import MaskObjective
+from explaind.explanations.mask_objective import MaskObjective, _product
 from explaind.explanations.path_attribution import PathGradient
 from explaind.explanations.types import Interpolation
 from tests.explanations.morphing_models import SIDE, AffineClassifier, TemplateClassifier, code_of, template_models
@@ -113,6 +113,13 @@ def test_a_jump_between_two_sure_images_is_not_overlooked() -> None:
     full = np.ones((4, 4))
     assert abs(sparing.change) == pytest.approx(1.0)
     assert sparing.evaluate(full).objective == pytest.approx(whole.evaluate(full).objective)
+
+
+@pytest.mark.parametrize("shape", [(25, 50, 784), (400, 600, 3), (1, 1, 1), (3, 5, 49_152)])
+def test_a_product_in_pieces_is_the_product(shape: tuple[int, int, int]) -> None:
+    random = np.random.default_rng(51)
+    first, second = random.random(shape[:2]).astype(np.float32), random.random(shape[1:]).astype(np.float32)
+    np.testing.assert_allclose(_product(first, second), first @ second, rtol=1e-5)
 
 
 class _Counting:

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from explaind.errors import Cancelled
+from explaind.explanations import sparse_path
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import MorphingModels
+from explaind.explanations.morph_path import PathPoints
 from explaind.explanations.path_attribution import (
     FIRST_SEGMENTS,
     MOST_SEGMENTS,
@@ -92,3 +94,25 @@ def test_a_decoded_path_is_complete_too() -> None:
     result, change = _integrate(template_models(), code_of(1), code_of(0))
     assert change > 0.9
     assert result.gap <= 0.01
+
+
+def test_points_between_the_path_s_own_are_not_asked_for_again() -> None:
+    """Four of 24 first segments of 100 points have no point in their middle: it comes with the path."""
+    path, whole = path_of(template_models(), ends(code_of(1), code_of(0)), Interpolation.SLERP)
+    sparse = sparse_path.points(path, 100, (0, 1))
+    asked: list[int] = []
+    inner = path.points
+
+    def counted(positions: np.ndarray) -> PathPoints:
+        asked.append(len(positions))
+        return inner(positions)
+
+    path.points = counted  # type: ignore[method-assign]
+    gradient = PathGradient(template_models().classifier_gradient, 0, whole.logits.shape[1], Budget())
+    spared = integrate(gradient, path, sparse, 0, Budget())
+    assert not asked
+    exact = integrate(gradient, path, whole, 0, Budget())
+    assert exact.segments > 24
+    assert spared.segments <= exact.segments
+    assert np.abs(spared.values - exact.values).max() < 1e-4 * np.abs(exact.values).max() + 1e-6
+    assert spared.gap <= 0.01

@@ -1,0 +1,55 @@
+"""Which steps are asked about: all where p_s moves, few where it hardly does, none where it does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from explaind.explanations.step_choice import StepChoice
+
+
+def _sigmoid(count: int, slope: float = 40.0) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-slope * (np.linspace(0, 1, count) - 0.5))))
+
+
+def test_every_step_is_asked_and_sloped_without_sparing() -> None:
+    choice = StepChoice.every(7)
+    assert choice.asked.tolist() == list(range(7))
+    assert choice.sloped == 7
+    assert choice.spread is None
+    assert not choice.still.any()
+
+
+@pytest.mark.parametrize("count", [100, 400, 1000])
+def test_the_less_a_step_can_move_the_probability_the_fewer_are_asked(count: int) -> None:
+    p = _sigmoid(count)
+    choice = StepChoice.sparing(p, None)
+    variable = np.maximum(p[1:] * (1 - p[1:]), p[:-1] * (1 - p[:-1]))
+    sloped = choice.asked[: choice.sloped]
+    assert set(np.flatnonzero(variable > 0.031)) <= set(sloped)
+    assert variable[choice.asked].min() > 0.9e-4
+    assert 0 < len(sloped) < len(choice.asked) < count - 1
+    assert np.diff(np.sort(sloped)).max() <= 4 * (count - 1) / 99 + 1
+
+
+def test_what_is_left_out_is_counted_by_its_neighbours() -> None:
+    p = _sigmoid(100)
+    choice = StepChoice.sparing(p, None)
+    asked = np.diff(p)[choice.asked].sum()
+    assert asked + choice.still.sum() == pytest.approx(p[-1] - p[0])
+    assert choice.still.sum() < 2e-3
+    assert choice.spread is not None
+    assert choice.spread.sum(axis=0) == pytest.approx(np.ones(len(choice.asked)))
+    assert choice.spread[:, : choice.sloped] == pytest.approx(np.eye(choice.sloped))
+
+
+def test_steps_without_both_images_are_never_asked() -> None:
+    p, drawn = _sigmoid(100), np.ones(100, np.bool_)
+    drawn[40] = False
+    assert not {39, 40} & set(StepChoice.sparing(p, drawn).asked.tolist())
+
+
+@pytest.mark.parametrize("p", [[0.0, 1.0], [0.3, 0.3001], [0.0, 0.0, 1.0, 1.0], [0.5, 0.5, 0.5, 0.5], [1.0, 1.0, 1.0]])
+def test_some_step_is_always_sloped(p: list[float]) -> None:
+    choice = StepChoice.sparing(np.array(p), None)
+    assert choice.sloped > 0
