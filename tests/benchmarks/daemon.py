@@ -23,10 +23,6 @@ from tests.benchmarks import processes
 from tests.benchmarks.watch import watching
 
 ROOT = Path(__file__).parents[2]
-SERVE = (
-    "import asyncio; from explaind.service.server import serve; from explaind.settings import Settings; "
-    "asyncio.run(serve(Settings()))"
-)
 COMMAND = "import sys; sys.argv = ['explaind', 'serve']; from explaind.cli.entry import main; main()"
 """As an operator starts it, command line and all."""
 
@@ -39,7 +35,7 @@ class Daemon:
 
     @classmethod
     @contextmanager
-    def running(cls, *, tree: Path = ROOT, code: str = SERVE, **settings: Any) -> Iterator[Self]:
+    def running(cls, *, tree: Path = ROOT, code: str = COMMAND, **settings: Any) -> Iterator[Self]:
         """Warm; settings as in Settings. Its log goes to a file, as a container's does. tree: the sources it runs."""
         port, metrics_port = free_port(), free_port()
         given = {"model_store": ROOT / "model_store", "lame_duck_seconds": 0, **settings}

@@ -7,7 +7,7 @@ import time
 import numpy as np
 
 from tests.benchmarks import processes
-from tests.benchmarks.daemon import COMMAND, Daemon
+from tests.benchmarks.daemon import Daemon
 from tests.benchmarks.effort import Effort
 from tests.benchmarks.results import Part, Row
 
@@ -41,7 +41,7 @@ def measure(effort: Effort) -> list[Part]:
 
 def _start(effort: Effort) -> Row:
     began = time.perf_counter()
-    with Daemon.running(code=COMMAND, model_store=effort.store) as daemon:
+    with Daemon.running(model_store=effort.store) as daemon:
         cpu, wall = daemon.cpu_seconds(), time.perf_counter() - began
         torch = processes.maps_file(daemon.pid, "libtorch")
         return {"cpu_s": cpu, "wall_s": wall, "resident_mib": daemon.resident_mib(), "imports_torch": torch}
