@@ -91,7 +91,8 @@ def open_bundle(folder: Path, *, threads: int = 1, device: Device = "auto") -> B
         return open_session(folder / name, weights=weights, threads=threads, device=device, graph=graph)
 
     models = _models(networks, {name: opened(name) for name in networks.graphs})
-    return replace(models, scorers=_scorers(folder, networks, opened))
+    # Not on a device: onnxruntime 1.31 lacks one of its operators there in float64, so that it could not be recorded.
+    return replace(models, scorers=_scorers(folder, networks, opened)) if models.device == "CPU" else models
 
 
 def _scorers(folder: Path, networks: Networks, opened: Callable[[str, bytes], Session]) -> dict[str, Scorer]:
@@ -105,12 +106,9 @@ def _scorers(folder: Path, networks: Networks, opened: Callable[[str, bytes], Se
         if graph is None:
             continue
         try:
-            session = opened(scorer_name(space), graph)
+            found[space] = OnnxScorer(opened(scorer_name(space), graph), networks)
         except (BundleInvalid, BackendUnavailable) as error:  # each part by itself has been opened
             _log.warning("anomaly scores of %s are computed in parts: %s", space, error)
-            continue
-        if session.at_once:
-            found[space] = OnnxScorer(session, networks)
     return found
 
 

@@ -56,11 +56,6 @@ def _open_on_device(path: Path, weights: bytes, threads: int, device: Device, gr
 class LaunchedSession(Session):
     """Every kernel launched anew in every call; also what computes on the CPU where CUDA's libraries are missing."""
 
-    @property
-    def at_once(self) -> bool:
-        """On a device each operator is a launch of its own."""
-        return self.device == "CPU"
-
     def _compute(self, arrays: Sequence[NDArray[Any]]) -> list[FloatArray]:
         compute = super()._compute
         return compute(arrays) if self.device == "CPU" else cuda_thread().run(lambda: compute(arrays))

@@ -60,11 +60,6 @@ class Session:
         self._outputs = [value.name for value in self._session.get_outputs()]
         _say_once(self.device)
 
-    @property
-    def at_once(self) -> bool:
-        """Whether many small operators cost no more than their arithmetic."""
-        return True
-
     def run(self, *arrays: NDArray[Any]) -> list[FloatArray]:
         """The outputs in the graph's order, for inputs in the graph's order, of as many rows each and at most
         `CHUNK_ROWS`. Raises BackendUnavailable."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
@@ -93,12 +92,8 @@ def test_every_graph_of_a_bundle_of_ours_is_recorded(untrained_bundle: Path) -> 
 
 @pytest.mark.gpu
 @pytest.mark.usefixtures("needs_a_device")
-def test_an_anomaly_score_is_one_recorded_graph(on_device: BundleModels, on_cpu: BundleModels) -> None:
-    assert on_device.scorers.keys() == on_cpu.scorers.keys() != set()
-    for space, scorer in on_device.scorers.items():
-        ours, theirs = (astuple(each.measure(images(5))) for each in (scorer, on_cpu.scorers[space]))
-        for one, other in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(one, other, atol=CLOSE, rtol=CLOSE)
+def test_an_anomaly_score_is_computed_of_parts_that_are_all_recorded(on_device: BundleModels) -> None:
+    assert on_device.scorers == {}
 
 
 @pytest.mark.gpu

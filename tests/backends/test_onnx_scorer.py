@@ -71,7 +71,7 @@ def test_a_bundle_without_a_decoder_has_no_scorer(untrained_bundle: Path, tmp_pa
     assert onnx.open_bundle(copy, threads=1, device="cpu").scorers == {}
 
 
-def test_a_device_that_is_given_kernel_after_kernel_gets_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_of_its_own_gets_none(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class _OnDevice(LaunchedSession):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, **options)
