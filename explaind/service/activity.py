@@ -12,15 +12,11 @@ cancels it; too large: every stop takes as much longer."""
 
 
 class Activity:
-    """Counts explaind's own RPCs. Health watches and reflection are not work: an open one must not hold a stop.
-
-    unanswered: those whose handler has not returned; one that has is no longer waited for by its caller, but for gRPC.
-    """
+    """Counts explaind's own RPCs. Health watches and reflection are not work: an open one must not hold a stop."""
 
     def __init__(self) -> None:
         self._count = 0
         self._seen = 0
-        self.unanswered = 0
         self._idle = asyncio.Event()
         self._idle.set()
 

@@ -47,6 +47,7 @@ class Admission:
             CostClass.REFERENCE: settings.reference_workers,
         }
         self._lanes = {kind: Lane(kind, workers[kind], settings, metrics) for kind in CostClass}
+        self._longer = 0
 
     @property
     def crowded(self) -> bool:
@@ -55,8 +56,8 @@ class Admission:
 
     @property
     def calm(self) -> bool:
-        """Whether nothing is computed and nothing waits."""
-        return not any(lane.busy for lane in self._lanes.values())
+        """Whether all that is computed or waits is brief."""
+        return self._longer == 0
 
     def refusal(self, cost_class: CostClass, remaining: float) -> QueueFull | None:
         """What a call with `remaining` seconds left is to be refused with now; to be asked before any work for it."""
@@ -67,20 +68,31 @@ class Admission:
         return self._lanes[cost_class].compute_here(work)
 
     async def run(
-        self, cost_class: CostClass, work: Callable[[], Result], budget: Budget, *, patient: bool = False
+        self,
+        cost_class: CostClass,
+        work: Callable[[], Result],
+        budget: Budget,
+        *,
+        patient: bool = False,
+        brief: bool = False,
     ) -> Result:
         """Runs `work` in a worker of its class.
 
-        patient: wait for a place in the queue instead of being refused; for streams, whose flow control holds the
-        caller back. Raises QueueFull, or DeadlineTooShort when the deadline passes in the queue. A cancelled caller
-        leaves the queue, or cancels `budget` where the work has begun.
+        brief: might run on the loop as well, and leaves it `calm`. patient: wait for a place in the queue instead of
+        being refused; for streams, whose flow control holds the caller back. Raises QueueFull, or DeadlineTooShort
+        when the deadline passes in the queue. A cancelled caller leaves the queue, or cancels `budget` where the work
+        has begun.
         """
         lane = self._lanes[cost_class]
-        if not patient:
-            return await lane.run(work, budget, may_refuse=True)
-        async with lane.streamed:
-            await lane.enter(budget, may_refuse=False)
-        return await lane.compute(work, budget)
+        self._longer += not brief
+        try:
+            if not patient:
+                return await lane.run(work, budget, may_refuse=True)
+            async with lane.streamed:
+                await lane.enter(budget, may_refuse=False)
+            return await lane.compute(work, budget)
+        finally:
+            self._longer -= not brief
 
     async def close(self) -> None:
         """Waits for work that nobody waits for any more to notice its cancellation."""
@@ -98,7 +110,7 @@ class Lane:
         self._queue_size = settings.queue_size
         self._queue_seconds = settings.queue_seconds
         self._few = min(ALWAYS_WAITING * workers, settings.queue_size)
-        self._waiting = self._computing = 0
+        self._waiting = 0
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
         self._typical_seconds = 0.0
         self._untold, self._told = 0, float("-inf")
@@ -110,11 +122,6 @@ class Lane:
         self._depth = metrics.queue_depth.labels(self._name)
         self._inflight = metrics.inflight_requests.labels(self._name)
         self._wait_seconds = metrics.queue_wait_seconds.labels(self._name)
-
-    @property
-    def busy(self) -> bool:
-        """Whether somebody computes here, or waits to."""
-        return self._computing > 0 or self._waiting > 0
 
     def is_full(self, remaining: float = float("inf")) -> bool:
         """Whether a call that has `remaining` seconds left is better told so than let wait."""
@@ -171,7 +178,6 @@ class Lane:
             self._leave(started)
             outcome.pass_on(answer)
 
-        self._computing += 1
         self._inflight.inc()
         # Slot and answer in one: every call into the loop from a thread wakes it up.
         self._threads.run(
@@ -197,7 +203,6 @@ class Lane:
         await asyncio.to_thread(self._threads.close)
 
     def _leave(self, started: float) -> None:
-        self._computing -= 1
         self._end(started)
         self._slots.release()
 

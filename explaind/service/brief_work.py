@@ -1,16 +1,16 @@
 """What is answered on the event loop itself: work that is done sooner than a thread would have been woken for it.
 
 To hand a request to a worker and its answer back takes some 0.3 ms, a third of a whole prediction. The loop is held up
-instead, for no longer than `BRIEF_SECONDS` as a rule, and only where nobody notices: no other request is computed or
-waits, so that all that a probe may come to wait for is this one answer.
+instead, for no longer than `BRIEF_SECONDS` as a rule, and only while all that is computed or waits is as brief: beside
+a longer one the loop would have to wait for the interpreter's lock.
+
+Brief work in a thread keeps none from the loop, or a stall would last: threads answer half as many a second, so that
+once they had all of a load that the loop bears, their queue would only grow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from explaind.requests import CostClass, ExplanationRequest
-from explaind.service.admission import Admission
 from explaind.service.engine_protocol import ServedEngine
 
 BRIEF_SECONDS = 0.003
@@ -23,19 +23,15 @@ characters, which hold up the loop for some milliseconds, sixty thousand for a f
 
 
 class BriefWork:
-    """requests: how many RPCs of explaind's own are to be answered, the one that is asked about included."""
+    """Tells it from all other, from memory."""
 
-    def __init__(self, engine: ServedEngine, admission: Admission, requests: Callable[[], int]) -> None:
-        self._engine, self._admission, self._requests = engine, admission, requests
+    def __init__(self, engine: ServedEngine) -> None:
+        self._engine = engine
 
     def holds(self, request: ExplanationRequest, cost_class: CostClass) -> bool:
-        """Whether `request`, which is the only one, is to be answered here and now. From memory."""
+        """Whether `request` may be answered on the loop, while nothing longer is computed."""
         return (
-            cost_class is CostClass.FAST
-            and self._requests() <= 1
-            and self._admission.calm
-            and _is_small(request)
-            and self._engine.usual_seconds(request) <= BRIEF_SECONDS
+            cost_class is CostClass.FAST and _is_small(request) and self._engine.usual_seconds(request) <= BRIEF_SECONDS
         )
 
 

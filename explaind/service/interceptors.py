@@ -79,15 +79,12 @@ class ObservingInterceptor(aio.ServerInterceptor):
         code = grpc.StatusCode.OK
         if series.own:
             self._activity.add(context)
-            self._activity.unanswered += 1
         try:
             return await self._answered(context, request_id, run)
         except asyncio.CancelledError:
             code = cancellation_code(context, time_out)
             raise
         finally:
-            if series.own:
-                self._activity.unanswered -= 1
             code = code if code is not grpc.StatusCode.OK else sent_code(context)
             _log_when_done(context, series, code, timer.end(code), request_id)
 

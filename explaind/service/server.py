@@ -155,7 +155,7 @@ class Server:
         self._http = MetricsServer(settings.host, settings.metrics_port, self.metrics.registry, lambda: self.serving)
         try:
             self._admission = Admission(settings, self.metrics)
-            explanations = ExplanationServicer(self._served, self._admission, settings, self.metrics, self._activity)
+            explanations = ExplanationServicer(self._served, self._admission, settings, self.metrics)
             self._grpc = self._new_grpc_server(Gate(self._admission, explanations.cost_classes(), self.metrics))
             self._add_servicers(explanations)
             self._port = self._bind()  # last: a port that gRPC has bound is free again only when it has been served

@@ -19,7 +19,6 @@ from explaind.explanations.types import Explanation
 from explaind.metrics import Metrics
 from explaind.requests import CostClass, ExplanationRequest, ScoreRequest, ScoreResult
 from explaind.service import convert, request_ids, status
-from explaind.service.activity import Activity
 from explaind.service.admission import Admission
 from explaind.service.brief_work import BriefWork
 from explaind.service.engine_protocol import ServedEngine
@@ -45,12 +44,10 @@ grey digits, or 17 pictures of 64×64 in colour."""
 class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceServicer):
     """Errors are raised as they are; the interceptor turns them into statuses."""
 
-    def __init__(
-        self, engine: ServedEngine, admission: Admission, settings: Settings, metrics: Metrics, activity: Activity
-    ) -> None:
+    def __init__(self, engine: ServedEngine, admission: Admission, settings: Settings, metrics: Metrics) -> None:
         self._engine = engine
         self._admission = admission
-        self._brief = BriefWork(engine, admission, lambda: activity.unanswered)
+        self._brief = BriefWork(engine)
         self._settings = settings
         self._rejected = cache(metrics.rejected.labels)
 
@@ -143,9 +140,10 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
                 explanation = self._engine.explain(request, budget)
             return _response(request, explanation, form, request_id)
 
-        if not patient and self._brief.holds(request, cost_class):
+        brief = not patient and self._brief.holds(request, cost_class)
+        if brief and self._admission.calm:
             return self._admission.run_here(cost_class, work)
-        return await self._admission.run(cost_class, work, budget, patient=patient)
+        return await self._admission.run(cost_class, work, budget, patient=patient, brief=brief)
 
     async def _answer_item(self, item: pb.StreamExplainRequest, budget: Budget) -> pb.StreamExplainResponse:
         """One item's answer, its error included; only a cancellation ends the stream."""

@@ -96,6 +96,23 @@ async def test_nor_while_another_request_waits(start, small_engine, until):
     assert on_the_loop(running) == [False] * 3
 
 
+async def test_brief_work_in_a_thread_keeps_none_from_the_loop(start, small_engine, until):
+    """Or threads, which do less a second, would keep all of a load that the loop bears, once a stall gave it them."""
+    running = await start(small_engine(seconds=0.3), workers=1, queue_size=8)
+    longer = asyncio.ensure_future(running.explain())
+    await until(lambda: running.engine.running == 1)
+    running.engine.usual = BRIEF
+    waits = asyncio.ensure_future(running.explain())
+    await until(lambda: value(running, "queue_depth") == 1)
+    await longer
+    await until(lambda: running.engine.running == 1)
+    running.engine.seconds = 0.0
+    await running.explain()
+    assert not waits.done()
+    await waits
+    assert on_the_loop(running) == [False, False, True]
+
+
 async def test_a_failure_there_is_answered_and_harms_nobody(start, small_engine):
     running = await start(small_engine(usual=BRIEF, failure=BackendUnavailable("gone", retry_after=1.0)))
     for _ in range(2):
