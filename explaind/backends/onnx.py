@@ -91,8 +91,7 @@ def open_bundle(folder: Path, *, threads: int = 1, device: Device = "auto") -> B
         return open_session(folder / name, weights=weights, threads=threads, device=device, graph=graph)
 
     models = _models(networks, {name: opened(name) for name in networks.graphs})
-    # Not on a device: onnxruntime 1.31 opens the graph there, but did not record it, and launched it costs more than it
-    # saves.
+    # Not on a device, where a scorer has not been measured.
     return replace(models, scorers=_scorers(folder, networks, opened)) if models.device == "CPU" else models
 
 

@@ -66,7 +66,8 @@ class RecordedSession(Session):
 
     def __init__(self, path: Path, *, weights: bytes, threads: int, graph: bytes | None = None) -> None:
         """In the device's thread. Raises BackendUnavailable where the graph cannot be recorded, BundleInvalid."""
-        super().__init__(path, weights=weights, threads=threads, device="cuda", cuda_options={"enable_cuda_graph": "1"})
+        options = {"enable_cuda_graph": "1"}
+        super().__init__(path, weights=weights, threads=threads, device="cuda", graph=graph, cuda_options=options)
         if self.device != "CUDA":
             raise BackendUnavailable("onnxruntime finds no CUDA libraries.")
         try:
@@ -85,7 +86,7 @@ class _Recording:
 
     def __init__(self, session: Any, rows: int) -> None:
         """Raises what onnxruntime raises, ValueError for sizes that are not fixed but for the batch."""
-        self._session, self._rows = session, rows
+        self._session = session
         self._options = onnxruntime.RunOptions()
         self._options.add_run_config_entry("gpu_graph_id", str(rows))
         self._binding = session.io_binding()

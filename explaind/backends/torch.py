@@ -130,7 +130,7 @@ def _misfits_named(folder: Path) -> Iterator[None]:
 
 
 def _prepare(device: Device, threads: int) -> torch.device:
-    on_cuda = wants_cuda(device)
+    on_cuda = wants_cuda(device) and (device == "cuda" or torch.cuda.is_available())
     if on_cuda:
         if not torch.cuda.is_available():
             raise BackendUnavailable("The torch backend was asked for CUDA and finds no device; use the CPU.")

@@ -76,4 +76,4 @@ def _unsure(leads: DoubleArray, sure: float) -> NDArray[np.bool_]:
     np.maximum(nearby[:, 1:], speed[:, :-1], out=nearby[:, 1:])
     np.maximum(nearby[:, :-1], speed[:, 1:], out=nearby[:, :-1])
     least = np.minimum(sizes[:, 1:], sizes[:, :-1]) - 0.5 * nearby
-    return np.asarray((least <= sure) | (leads[:, 1:] * leads[:, :-1] <= 0.0))
+    return np.asarray(~(least > sure) | (leads[:, 1:] * leads[:, :-1] <= 0.0))
