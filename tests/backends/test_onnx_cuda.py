@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from explaind.backends import devices, networks, onnx, onnx_cuda
+from explaind.backends import devices, networks, onnx, onnx_cuda, onnx_sessions
 from explaind.backends.arrays import CHUNK_ROWS
 from explaind.backends.bundle_models import BundleModels
 from explaind.backends.onnx_cuda import LaunchedSession, RecordedSession, open_session
@@ -59,6 +59,23 @@ def test_without_a_device_cuda_is_refused(untrained_bundle: Path) -> None:
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(BackendUnavailable, match="shows no device"):
         _open(untrained_bundle, "cuda")
+
+
+@pytest.mark.parametrize("opening", [onnx_cuda.RecordedSession, LaunchedSession])
+def test_a_graph_without_a_file_is_what_is_opened(
+    opening: type[Session], untrained_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where there is no device it opens on the CPU, and is not recorded."""
+    if devices.cuda_devices():
+        pytest.skip("this machine has a CUDA device")
+    monkeypatch.setattr(onnx_sessions, "providers", lambda *_: ["CPUExecutionProvider"])
+    content = (untrained_bundle / networks.CLASSIFIER_GRAPH).read_bytes()
+    weights = (untrained_bundle / networks.WEIGHTS).read_bytes()
+    if opening is RecordedSession:
+        with pytest.raises(BackendUnavailable, match="no CUDA libraries"):
+            RecordedSession(tmp_path / "joined.onnx", weights=weights, threads=1, graph=content)
+    else:
+        assert LaunchedSession(tmp_path / "joined.onnx", weights=weights, threads=1, graph=content).device == "CPU"
 
 
 def test_the_largest_recording_holds_what_a_backend_computes_at_once() -> None:

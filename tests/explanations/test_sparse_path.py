@@ -132,3 +132,14 @@ def test_a_cubic_goes_through_its_nodes_and_is_exact_for_parabolas() -> None:
     curve = cubic(nodes, values, at)
     assert curve[:, 0] == pytest.approx(at**2 - 3.0 * at)
     assert curve[nodes] == pytest.approx(values)
+
+
+def test_logits_that_are_no_numbers_have_every_point_drawn() -> None:
+    class _NoNumbers:
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            return np.full((len(images), 2), np.nan, np.float32)
+
+    models = replace(template_models(), classifier=_NoNumbers())
+    path = path_of(models, ends(code_of(1), code_of(0)), Interpolation.SLERP)[0]
+    points = sparse_path.points(path, 100, PAIR)
+    assert points.drawn is not None and points.drawn.all()

@@ -74,18 +74,7 @@ def _explanations(timed: Mapping[Key, Timed], facts: Mapping[str, Mapping[str, f
         name="cuda",
         title="One digit on a CUDA device",
         rows=found,
-        columns=(
-            "what",
-            "how",
-            "median_ms",
-            "p95_ms",
-            "p99_ms",
-            "items_per_second",
-            "cpu_ms",
-            "times_limit",
-            "session_calls",
-            "rows",
-        ),
+        columns=(*TIMING[:-1], "times_limit", "session_calls", "rows"),
         notes=(
             "Recorded calls alone: the kernels of the explanation's calls, launch after launch; nothing is moved to "
             "the device or back, and nothing computed between them.",
