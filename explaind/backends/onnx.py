@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from explaind.backends import networks as tables
 from explaind.backends.arrays import checked, in_chunks
 from explaind.backends.bundle_models import BundleModels
-from explaind.backends.devices import Device
+from explaind.backends.devices import Device, wants_cuda
 from explaind.backends.networks import Networks
+from explaind.backends.onnx_convolutions import with_convolutions
 from explaind.backends.onnx_cuda import open_session
 from explaind.backends.onnx_scorer import OnnxScorer, scorer_graph, scorer_name
 from explaind.backends.onnx_sessions import Session, read_graph
@@ -88,7 +89,10 @@ def open_bundle(folder: Path, *, threads: int = 1, device: Device = "auto") -> B
     weights = _weights(folder / tables.WEIGHTS)
 
     def opened(name: str, graph: bytes | None = None) -> Session:
-        return open_session(folder / name, weights=weights, threads=threads, device=device, graph=graph)
+        content = read_graph(folder / name) if graph is None else graph
+        if not wants_cuda(device):
+            content = with_convolutions(content)
+        return open_session(folder / name, weights=weights, threads=threads, device=device, graph=content)
 
     models = _models(networks, {name: opened(name) for name in networks.graphs})
     # Not on a device, where a scorer has not been measured.

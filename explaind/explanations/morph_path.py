@@ -21,14 +21,13 @@ class PathPoints:
     """Points of a curve: positions (n,) in [0, 1]; images (n, C, H, W); logits (n, K).
 
     drawn (n,): which of them were decoded and classified; None: all. The others' images may be black and their logits
-    interpolated (see `sparse_path`). between: points of the curve beside these.
+    interpolated (see `sparse_path`).
     """
 
     positions: DoubleArray
     images: FloatArray
     logits: NDArray[np.floating]
     drawn: NDArray[np.bool_] | None = None
-    between: PathPoints | None = None
 
     def probabilities(self, of: int) -> DoubleArray:
         """p_of of each image, (n,)."""

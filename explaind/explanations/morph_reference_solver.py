@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from explaind.explanations.adam import Adam
+from explaind.explanations.morph_walk import Standing
 from explaind.explanations.types import DoubleArray, FloatArray
 
 RATE = 1e-3
@@ -29,10 +30,10 @@ class LikelihoodDescent:
     def rival(self, target: int, logits: FloatArray) -> int | None:
         return None
 
-    def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray:
+    def advance(self, code: DoubleArray, gradient: DoubleArray, standing: Standing) -> DoubleArray:
         length = float(np.linalg.norm(code))
         excess = length - self._norm
-        self._logits += abs(target_logit)
+        self._logits += abs(standing.target_logit)
         self._penalties += excess**2
         scale = self._logits / self._penalties if self._penalties > 0.0 else 0.0
         outward = code / length if length > 0.0 else np.zeros_like(code)

@@ -61,6 +61,16 @@ class Goal:
         return self.lead(logits) > self.lead_needed and self.is_top(logits)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a step is taken from: the target's logit; missing: of the lead over the rival to the goal, in logits;
+    gained: of that lead by the last step, None at the first of a walk."""
+
+    target_logit: float
+    missing: float
+    gained: float | None
+
+
 class Stepper(Protocol):
     """One solver's rule; `steps`: its own cap."""
 
@@ -75,7 +85,7 @@ class Stepper(Protocol):
         class, the target's own logit is climbed."""
         ...
 
-    def advance(self, code: DoubleArray, gradient: DoubleArray, target_logit: float) -> DoubleArray:
+    def advance(self, code: DoubleArray, gradient: DoubleArray, standing: Standing) -> DoubleArray:
         """gradient (B, D) of the target's logit, or of its lead over the rival, not all 0 → the next code (D,)."""
         ...
 
@@ -92,7 +102,9 @@ class Walk:
 
 def walk(gradient: MorphGradient, start: DoubleArray, goal: Goal, stepper: Stepper, cap: int, budget: Budget) -> Walk:
     """start (D,), at most `cap` steps → the first code that reaches the goal, or the last one. Raises Cancelled."""
-    code, rival = start, None
+    code = start
+    rival: int | None = None
+    before: float | None = None
     for steps in range(cap + 1):
         budget.raise_if_cancelled()
         slopes, logits = _slopes(gradient, stepper.batch(code), goal, rival)
@@ -100,8 +112,10 @@ def walk(gradient: MorphGradient, start: DoubleArray, goal: Goal, stepper: Stepp
         stop = Stop.REACHED if goal.reached(here) else _stop(slopes, steps, cap, budget)
         if stop is not None:
             return Walk(code=code, logits=here, steps=steps, stop=stop)
-        code = stepper.advance(code, slopes, here.item(goal.target))
-        rival = stepper.rival(goal.target, here)
+        missing = goal.lead_needed - goal.lead(here)
+        gained = None if before is None else before - missing
+        code = stepper.advance(code, slopes, Standing(here.item(goal.target), missing, gained))
+        rival, before = stepper.rival(goal.target, here), missing
     raise AssertionError("the cap ends the walk")
 
 

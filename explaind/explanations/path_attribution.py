@@ -6,23 +6,22 @@ differs most from the change of p_s across it, the segment is halved; the gap is
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import ClassifierGradient
 from explaind.explanations.morph_path import MorphPath, PathPoints
+from explaind.explanations.path_segments import Places, Segmentation, choose
 from explaind.explanations.types import DoubleArray, FloatArray
 
 TOLERANCE = 0.01
-FIRST_SEGMENTS = 24
 MOST_SEGMENTS = 400  # bounds the work where p_s jumps; the gap is then returned as it is
 _HALVED_A_ROUND = 8
+_LEFT_BY_HALVING = 0.25  # of a segment's error
+_AIM = 0.5  # of the tolerance
 
-Places = NDArray[np.intp]
 Rows = slice | Places
 
 
@@ -37,25 +36,21 @@ class PathAttribution:
 
 @dataclass(frozen=True, slots=True)
 class _Nodes:
-    """Points of the path: positions (n,) in [0, 1]; images (n, C, H, W); probabilities (n,): p_s there. The first
-    `own` are the path's own points, in order."""
+    """Points of the path: positions (n,) in [0, 1]; images (n, C, H, W); probabilities (n,): p_s there."""
 
     positions: DoubleArray
     images: FloatArray
     probabilities: DoubleArray
-    own: int
 
     @classmethod
     def of(cls, points: PathPoints, self_class: int) -> _Nodes:
-        own = cls(points.positions, points.images, points.probabilities(self_class), len(points.images))
-        return own if points.between is None else own.with_more(points.between, self_class)
+        return cls(points.positions, points.images, points.probabilities(self_class))
 
     def with_more(self, points: PathPoints, self_class: int) -> _Nodes:
         return _Nodes(
             np.concatenate([self.positions, points.positions]),
             np.concatenate([self.images, points.images]),
             np.concatenate([self.probabilities, points.probabilities(self_class)]),
-            self.own,
         )
 
 
@@ -122,13 +117,12 @@ class PathGradient:
 def integrate(
     gradient: PathGradient, path: MorphPath, points: PathPoints, self_class: int, budget: Budget
 ) -> PathAttribution:
-    """points: the path's own images, in order, from which the first 24 equal segments are taken. Those
-    in which not all are drawn, since the decision hardly moves there, cost no gradient.
+    """points: the path's own, in order, from which the first segments are taken (see `path_segments`).
 
     Halves segments until the gap is at most 0.01, 400 segments are reached or the deadline is near.
     """
     nodes = _Nodes.of(points, self_class)
-    segments, still = _first_segments(gradient, nodes, points.drawn)
+    segments, still = _first_segments(gradient, nodes, choose(points, self_class))
     # The differences of p_s add up to T, so the errors add up to ΣA − T.
     while (gap := abs(float(segments.errors.sum())) + still.error) > TOLERANCE:
         if len(segments) >= MOST_SEGMENTS or budget.nearly_spent():
@@ -138,24 +132,12 @@ def integrate(
     return PathAttribution(values=values, gap=gap, segments=len(segments))
 
 
-@functools.lru_cache(maxsize=64)
-def first_nodes(count: int) -> Places:
-    """Of `count` points in order, the ends of the first segments; read-only."""
-    last = count - 1
-    nodes = np.unique(np.rint(np.linspace(0, last, min(FIRST_SEGMENTS, last) + 1)).astype(np.intp))
-    nodes.flags.writeable = False
-    return nodes
-
-
-def _first_segments(gradient: PathGradient, nodes: _Nodes, drawn: NDArray[np.bool_] | None) -> tuple[_Segments, _Still]:
-    places = first_nodes(nodes.own)
-    moves = np.ones(len(places) - 1, np.bool_) if drawn is None else np.logical_and.reduceat(drawn, places[:-1])
-    moving = np.flatnonzero(moves)
-    segments = _measure(gradient, nodes, places[moving], places[moving + 1])
-    still = np.flatnonzero(~moves)
-    nearest = np.abs(still[:, None] - moving).argmin(axis=1)
-    changes = nodes.probabilities[places[still + 1]] - nodes.probabilities[places[still]]
-    beside: DoubleArray = np.bincount(nearest, weights=changes, minlength=len(moving)).astype(np.float64)
+def _first_segments(gradient: PathGradient, nodes: _Nodes, chosen: Segmentation) -> tuple[_Segments, _Still]:
+    segments = _measure(gradient, nodes, chosen.starts, chosen.ends)
+    middles = 0.5 * (chosen.starts + chosen.ends)
+    nearest = np.abs(chosen.still[:, :1] - middles).argmin(axis=1)
+    changes = nodes.probabilities[chosen.still[:, 1]] - nodes.probabilities[chosen.still[:, 0]]
+    beside: DoubleArray = np.bincount(nearest, weights=changes, minlength=len(middles)).astype(np.float64)
     return segments, _Still.beside(segments, beside)
 
 
@@ -170,12 +152,22 @@ def _measure(gradient: PathGradient, nodes: _Nodes, starts: Places, ends: Places
 def _halve(
     gradient: PathGradient, path: MorphPath, nodes: _Nodes, segments: _Segments, self_class: int
 ) -> tuple[_Nodes, _Segments]:
-    """Replaces the segments with the largest |error| by their halves; the order of the segments does not matter."""
-    ranked = (-np.abs(segments.errors)).argsort(kind="stable")
-    worst, kept = segments[ranked[:_HALVED_A_ROUND]], segments[ranked[_HALVED_A_ROUND:]]
+    """Replaces some segments by their halves; the order of the segments does not matter."""
+    rows = _to_halve(segments.errors)
+    worst, kept = segments[rows], segments[np.setdiff1d(np.arange(len(segments)), rows)]
     nodes, between = _between(path, nodes, worst, self_class)
     starts, ends = np.concatenate([worst.starts, between]), np.concatenate([between, worst.ends])
     return nodes, kept.with_more(_measure(gradient, nodes, starts, ends))
+
+
+def _to_halve(errors: DoubleArray) -> Places:
+    """Of those that err the way their sum does, the largest: as many as should bring it well below the tolerance."""
+    total = float(errors.sum())
+    towards = np.flatnonzero(errors * np.sign(total) >= 0.0)
+    ranked = towards[(-np.abs(errors[towards])).argsort(kind="stable")][:_HALVED_A_ROUND]
+    left = np.abs(total - (1.0 - _LEFT_BY_HALVING) * np.cumsum(errors[ranked]))
+    enough = np.flatnonzero(left <= _AIM * TOLERANCE)
+    return ranked[: int(enough[0]) + 1] if len(enough) else ranked
 
 
 def _between(path: MorphPath, nodes: _Nodes, segments: _Segments, self_class: int) -> tuple[_Nodes, Places]:

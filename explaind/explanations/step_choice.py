@@ -45,7 +45,7 @@ class StepChoice:
     def sparing(cls, probabilities: DoubleArray, drawn: NDArray[np.bool_] | None) -> StepChoice:
         """probabilities (n + 1,): p_s along the path; drawn (n + 1,): where there are images; None: everywhere."""
         changes = probabilities[1:] - probabilities[:-1]
-        variable = _variability(probabilities, changes) / max(abs(float(probabilities[-1] - probabilities[0])), 1e-30)
+        variable = variability(probabilities, changes) / max(abs(float(probabilities[-1] - probabilities[0])), 1e-30)
         if drawn is not None:
             variable *= drawn[:-1] & drawn[1:]
         asked = np.flatnonzero(variable >= min(_GAIN_FROM, 0.5 * float(variable.max())))
@@ -77,7 +77,7 @@ def _weights(nodes: NDArray[np.intp], at: NDArray[np.intp]) -> DoubleArray:
     return np.asarray(np.maximum(0.0, 1.0 - np.abs(where - np.arange(len(nodes))[:, None])))
 
 
-def _variability(probabilities: DoubleArray, changes: DoubleArray) -> DoubleArray:
+def variability(probabilities: DoubleArray, changes: DoubleArray) -> DoubleArray:
     """p_s (n,) along a path → how far p_s can move in each step (n − 1,): the larger p_s(1 − p_s) of its ends, or how
     far it does move, where it jumps."""
     slack = probabilities * (1.0 - probabilities)

@@ -11,9 +11,19 @@ from explaind.errors import Cancelled, ParameterOutOfRange
 from explaind.explanations import two_class
 from explaind.explanations.budget import Budget
 from explaind.explanations.morph_reference_solver import LikelihoodDescent
+from explaind.explanations.morph_walk import Standing
 from explaind.explanations.prediction import predict
 from explaind.explanations.semantic_morphing import morph
-from explaind.explanations.smoothed_flow import LEAD_STEPS, NEIGHBOURS, SmoothedFlow
+from explaind.explanations.smoothed_flow import (
+    FIRST_STEP,
+    LEAD_STEPS,
+    LONGEST,
+    NEIGHBOURS,
+    PAST,
+    SHORTEST,
+    UNSURE,
+    SmoothedFlow,
+)
 from explaind.explanations.types import Morph, PathMaskParameters, Solver
 from tests.explanations.morphing_models import REFERENCE, code_of, constant_models, image_of, template_models
 
@@ -47,10 +57,10 @@ def test_a_morph_ends_sure_of_the_other_class(solver: str, index: int, other: in
     assert result.latent_distance == pytest.approx(np.linalg.norm(result.z_self - result.z_other))
 
 
-def test_fast_takes_few_steps_of_a_half() -> None:
+def test_fast_takes_few_steps() -> None:
     result = _morph(0, other_class=1)
     assert 2 <= result.steps <= 40
-    assert result.latent_distance <= 0.5 * result.steps + 1e-9
+    assert result.latent_distance <= LONGEST * result.steps + 1e-9
 
 
 def test_the_runner_up_is_the_default() -> None:
@@ -138,7 +148,7 @@ def test_fast_makes_one_call_a_step_and_one_to_see_the_end() -> None:
     assert models.morph_gradient.codes == sum(asked)  # type: ignore[attr-defined]
 
 
-def test_a_fast_step_is_a_half_along_the_mean_gradient() -> None:
+def test_a_fast_step_goes_along_the_mean_gradient_of_the_code_and_opposite_pairs() -> None:
     flow = SmoothedFlow(np.random.default_rng(36))
     batch = flow.batch(np.array([1.0, 2.0]))
     assert batch.shape == (5, 2)
@@ -146,7 +156,31 @@ def test_a_fast_step_is_a_half_along_the_mean_gradient() -> None:
     assert batch.mean(axis=0) == pytest.approx([1.0, 2.0])  # opposite pairs
     assert len(np.unique(batch, axis=0)) == 5
     slopes = np.array([[3.0, 0.0], [0.0, 4.0]])
-    assert flow.advance(np.zeros(2), slopes, 0.0) == pytest.approx([0.3, 0.4])
+    assert flow.advance(np.zeros(2), slopes, _standing()) == pytest.approx([0.6 * FIRST_STEP, 0.8 * FIRST_STEP])
+
+
+def test_a_fast_step_is_as_long_as_the_last_one_says_the_goal_is_away() -> None:
+    """0.85 in z brought 4 logits of lead; so 2 more are 0.425 away, and it aims a little past them."""
+    flow = SmoothedFlow(np.random.default_rng(36))
+    assert _length(flow, _standing()) == FIRST_STEP
+    assert _length(flow, _standing(missing=2.0, gained=4.0)) == pytest.approx(0.425 + PAST)
+    far, near, back = _standing(missing=90.0, gained=4.0), _standing(missing=0.1, gained=4.0), _standing(gained=-1.0)
+    assert [_length(flow, each) for each in (far, near, back)] == [LONGEST, SHORTEST, UNSURE]
+
+
+def test_a_fast_walk_that_goes_on_elsewhere_keeps_the_speed_it_had() -> None:
+    flow = SmoothedFlow(np.random.default_rng(36))
+    _length(flow, _standing())
+    _length(flow, _standing(missing=2.0, gained=4.0))
+    assert _length(flow, _standing(missing=3.0)) == pytest.approx(3.0 / 4.0 * FIRST_STEP + PAST)
+
+
+def _standing(missing: float = 0.0, gained: float | None = None) -> Standing:
+    return Standing(target_logit=0.0, missing=missing, gained=gained)
+
+
+def _length(flow: SmoothedFlow, standing: Standing) -> float:
+    return float(np.linalg.norm(flow.advance(np.zeros(2), np.array([[3.0, 4.0]]), standing)))
 
 
 def test_a_walk_that_circles_climbs_the_lead_over_the_strongest_rival_for_a_while() -> None:
@@ -154,7 +188,7 @@ def test_a_walk_that_circles_climbs_the_lead_over_the_strongest_rival_for_a_whil
     seen = []
     for _ in range(flow.steps):
         seen.append((len(flow.batch(np.zeros(2))), flow.rival(1, logits), flow.rival(0, logits)))
-        flow.advance(np.zeros(2), np.array([[1.0, 0.0]]), 0.0)
+        flow.advance(np.zeros(2), np.array([[1.0, 0.0]]), _standing())
     smooth, lead = (1 + NEIGHBOURS, None, None), (1, 2, 1)
     assert seen == [smooth] * 13 + [lead] * 17 + [smooth] * 30
 
@@ -162,11 +196,11 @@ def test_a_walk_that_circles_climbs_the_lead_over_the_strongest_rival_for_a_whil
 def test_the_reference_penalty_pulls_towards_the_class_norm() -> None:
     """With no slope of the logit only the penalty moves the code: outwards if too short, inwards if too long."""
     for norm, sign in ((5.0, 1.0), (1.0, -1.0)):
-        moved = LikelihoodDescent(0.1, norm).advance(np.array([3.0, 0.0]), np.zeros((1, 2)), 2.0)
+        moved = LikelihoodDescent(0.1, norm).advance(np.array([3.0, 0.0]), np.zeros((1, 2)), Standing(2.0, 0.0, None))
         assert np.sign(moved[0] - 3.0) == sign
         assert moved[1] == 0.0
 
 
 def test_without_weight_the_reference_climbs_the_logit() -> None:
-    moved = LikelihoodDescent(0.0, 5.0).advance(np.zeros(2), np.array([[2.0, -2.0]]), 1.0)
+    moved = LikelihoodDescent(0.0, 5.0).advance(np.zeros(2), np.array([[2.0, -2.0]]), Standing(1.0, 0.0, None))
     assert moved == pytest.approx([1e-3, -1e-3], rel=1e-4)

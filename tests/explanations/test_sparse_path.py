@@ -48,8 +48,7 @@ def test_points_that_are_not_drawn_are_as_good_as_drawn(count: int) -> None:
     counting.decoded = 0
     sparse, whole = sparse_path.points(path, count, PAIR), path.points(np.linspace(0, 1, count))
     assert sparse.drawn is not None
-    assert sparse.between is not None
-    assert counting.decoded == count + np.count_nonzero(sparse.drawn) + len(sparse.between.images)
+    assert counting.decoded == count + np.count_nonzero(sparse.drawn)
     assert np.count_nonzero(sparse.drawn) < 0.95 * count
     assert np.abs(sparse.probabilities(0) - whole.probabilities(0)).max() < 1e-5
     assert np.abs(sparse.entropies(*PAIR) - whole.entropies(*PAIR)).max() < 1e-4

@@ -92,7 +92,7 @@ def test_bundles_measured_with_an_earlier_walk_are_named(measured: Measured) -> 
         return table_text(measured)
 
     assert "mnist: morphing." in walked() and "Measured with an earlier walk" in walked()
-    assert "mnist: morphing." in walked(walk={**WALK, "step": 0.25})
+    assert "mnist: morphing." in walked(walk={**WALK, "longest_step": 0.25})
     assert "earlier walk" not in walked(walk=WALK)
 
 

@@ -12,7 +12,7 @@ from explaind.explanations.interpolation import interpolate
 from explaind.explanations.models import Autoencoder
 from explaind.explanations.morph_settling import ROUNDS
 from explaind.explanations.semantic_morphing import morph
-from explaind.explanations.smoothed_flow import NEIGHBOURS, STEP
+from explaind.explanations.smoothed_flow import LONGEST, NEIGHBOURS, SHORTEST
 from explaind.explanations.types import (
     BoolArray,
     DoubleArray,
@@ -28,7 +28,7 @@ from explaind.training.evaluation.subject import Subject
 
 NATURAL = 0.01
 """The least `other_p_value` of an end that counts as natural."""
-WALK = {"step": STEP, "neighbours": NEIGHBOURS, "round_trips": ROUNDS}
+WALK = {"shortest_step": SHORTEST, "longest_step": LONGEST, "neighbours": NEIGHBOURS, "round_trips": ROUNDS}
 """Of the FAST solver: kept with what was measured of it, so that figures of an earlier one are known."""
 
 

@@ -67,7 +67,8 @@ def _older(measured: Measured) -> list[str]:
     said = "; ".join(f"{name}: {', '.join(keys)}" for name, keys in older.items())
     return [
         "Measured with an earlier walk of the morphs than the one that is served now "
-        f"(steps of {WALK['step']:g}, {WALK['neighbours']} neighbours, {WALK['round_trips']} round trips): {said}."
+        f"(steps of {WALK['shortest_step']:g} to {WALK['longest_step']:g}, {WALK['neighbours']} neighbours, "
+        f"{WALK['round_trips']} round trips): {said}."
     ]
 
 

@@ -1,0 +1,95 @@
+"""Transposed convolutions of a graph as convolutions, where a processor computes those faster.
+
+With a stride of 1 a transposed convolution is a convolution with its kernels turned round and its channels exchanged.
+onnxruntime has blocked kernels for convolutions only; a transposed one it multiplies out and adds up pixel by pixel. On
+AVX2, in turns on the demo bundle: 25 decoded images in 0.88 of the time, 18 gradients of a classifier in 0.94, 5 of a
+morph in 0.95; one image alone in 1.04. The files of a bundle stay as they are.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+
+from google.protobuf.message import DecodeError
+
+from explaind.backends.onnx_stubs import graph_pb2 as pb
+
+_BLOCK = 16
+"""Channels of which a multiple takes the blocked kernels on any x86-64; without them a convolution is the slower."""
+_MACHINES = {"x86_64", "AMD64"}
+_INT64, _INTS = 7, 7  # of TensorProto.DataType and AttributeProto.AttributeType
+_FIRST_PLACE = -(2**62)
+_TURNED = {"starts": (-1, -1), "ends": (_FIRST_PLACE, _FIRST_PLACE), "axes": (2, 3), "steps": (-1, -1)}
+
+
+def with_convolutions(graph: bytes, machine: str = platform.machine()) -> bytes:
+    """The graph of an ONNX file, computing the same. What is not such a file is returned as it is."""
+    if machine not in _MACHINES:
+        return graph
+    try:
+        model = pb.Model.FromString(graph)
+    except DecodeError:
+        return graph
+    weights = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    nodes = [new for node in model.graph.node for new in _rewritten(node, weights)]
+    if len(nodes) == len(model.graph.node):
+        return graph
+    for name, values in _TURNED.items():
+        model.graph.initializer.append(_constant(_name(name), values))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model.SerializeToString(deterministic=True)
+
+
+def _rewritten(node: pb.Node, weights: Mapping[str, tuple[int, ...]]) -> Iterator[pb.Node]:
+    """`node`, or what takes its place: the kernels' turning, which onnxruntime does once when it opens the graph, and
+    the convolution."""
+    if node.op_type != "ConvTranspose" or node.domain or len(node.input) < 2 or node.input[1] not in weights:
+        yield node
+        return
+    inputs, outputs, *kernel = weights[node.input[1]]
+    pads = _pads(node, kernel)
+    if pads is None or inputs % _BLOCK or outputs % _BLOCK:
+        yield node
+        return
+    exchanged, turned = (f"{_name(step)}/{node.output[0]}" for step in ("exchanged", "turned"))
+    exchange = pb.Node(name=exchanged, op_type="Transpose", input=[node.input[1]], output=[exchanged])
+    exchange.attribute.append(_attribute("perm", (1, 0, 2, 3)))
+    yield exchange
+    yield pb.Node(name=turned, op_type="Slice", input=[exchanged, *(_name(each) for each in _TURNED)], output=[turned])
+    convolution = pb.Node(name=node.name, op_type="Conv", input=[node.input[0], turned, *node.input[2:]])
+    convolution.output.extend(node.output)
+    convolution.attribute.extend([_attribute("kernel_shape", kernel), _attribute("pads", pads)])
+    yield convolution
+
+
+def _pads(node: pb.Node, kernel: Sequence[int]) -> tuple[int, ...] | None:
+    """Of the convolution; None: `node` is none with turned kernels, or not one that is foreseen."""
+    given = {attribute.name: attribute for attribute in node.attribute}
+    steady = ((given[name].ints, value) for name, value in (("strides", 1), ("dilations", 1), ("output_padding", 0))
+              if name in given)  # fmt: skip
+    if len(kernel) != 2 or any(each != value for values, value in steady for each in values):
+        return None
+    if "output_shape" in given or ("group" in given and given["group"].i != 1) or _automatic(given):
+        return None
+    taken = tuple(given["pads"].ints) if "pads" in given else (0, 0, 0, 0)
+    pads = tuple(size - 1 - pad for size, pad in zip((*kernel, *kernel), taken, strict=True))
+    return pads if min(pads) >= 0 else None
+
+
+def _automatic(given: Mapping[str, pb.Attribute]) -> bool:
+    return "auto_pad" in given and given["auto_pad"].s != b"NOTSET"
+
+
+def _attribute(name: str, values: Sequence[int]) -> pb.Attribute:
+    return pb.Attribute(name=name, ints=values, type=_INTS)
+
+
+def _constant(name: str, values: Sequence[int]) -> pb.Tensor:
+    raw = b"".join(value.to_bytes(8, "little", signed=True) for value in values)
+    return pb.Tensor(name=name, dims=[len(values)], data_type=_INT64, raw_data=raw)
+
+
+def _name(name: str) -> str:
+    return f"explaind.convolutions/{name}"
