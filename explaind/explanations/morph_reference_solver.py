@@ -18,6 +18,7 @@ class LikelihoodDescent:
     """
 
     steps = 5000
+    near = False
 
     def __init__(self, weight: float, norm: float) -> None:
         self._weight, self._norm = weight, norm

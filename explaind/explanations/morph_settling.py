@@ -36,8 +36,8 @@ class RoundTrip:
 
     def __init__(self, models: MorphingModels, start: MorphStart, budget: Budget) -> None:
         self._models, self._budget = models, budget
-        self._start = start.code
-        self._base = self._encode(start.image)
+        self._start, self._start_image = start.code, start.image
+        self._base: DoubleArray | None = None
 
     def decode(self, code: DoubleArray) -> FloatArray:
         """code (D,) → image (1, C, H, W). Raises Cancelled."""
@@ -46,7 +46,11 @@ class RoundTrip:
 
     def back(self, image: FloatArray) -> DoubleArray:
         """image (1, C, H, W), decoded → the code (D,) that the round trip gives. Raises Cancelled."""
-        return self._start + self._encode(image) - self._base
+        if self._base is None:  # in one call with the first image
+            self._base, code = self._encode(np.concatenate([self._start_image, image]))
+        else:
+            (code,) = self._encode(image)
+        return np.asarray(self._start + code - self._base)
 
     def logits(self, image: FloatArray) -> FloatArray:
         """(1, C, H, W) → (K,). Raises Cancelled."""
@@ -54,10 +58,11 @@ class RoundTrip:
         classifier: Classifier = self._models.classifier
         return np.asarray(classifier.logits(image)[0])
 
-    def _encode(self, image: FloatArray) -> DoubleArray:
+    def _encode(self, images: FloatArray) -> DoubleArray:
+        """images (B, C, H, W) → μ (B, D)."""
         self._budget.raise_if_cancelled()
         encoder: Encoder = self._models.autoencoder
-        return np.asarray(encoder.encode(image)[0][0], dtype=np.float64)
+        return np.asarray(encoder.encode(images)[0], dtype=np.float64)
 
 
 def settle(models: MorphingModels, start: MorphStart, end: Walk, goal: Goal, walk_on: WalkOn, budget: Budget) -> Walk:
@@ -69,7 +74,7 @@ def settle(models: MorphingModels, start: MorphStart, end: Walk, goal: Goal, wal
     if end.stop is not Stop.REACHED:
         return end
     trip = RoundTrip(models, start, budget)
-    image = trip.decode(end.code)
+    image = _image(trip, end)
     for _ in range(ROUNDS):
         if budget.nearly_spent(MASK_RESERVE):
             break
@@ -80,9 +85,13 @@ def settle(models: MorphingModels, start: MorphStart, end: Walk, goal: Goal, wal
             kept = _further(walk_on, kept)
             if kept.stop is not Stop.REACHED:
                 break
-            image = trip.decode(kept.code)
+            image = _image(trip, kept)
         end = kept
     return end
+
+
+def _image(trip: RoundTrip, end: Walk) -> FloatArray:
+    return trip.decode(end.code) if end.image is None else end.image
 
 
 def _further(walk_on: WalkOn, lost: Walk) -> Walk:

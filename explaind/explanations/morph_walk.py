@@ -1,8 +1,9 @@
 """The loop both morph solvers share: gradient, stop test, step, until the goal, the cap or the deadline.
 
 The gradient call returns the logits of the codes it was given, and row 0 is the code itself, so the stop test
-costs no call of its own. (At the goal nobody needs the neighbours' gradients; but with four of them, looking at row 0
-alone where an arrival was foreseen took as much time as it saved.)
+costs no call of its own. But at the goal nobody needs gradients, and what comes next needs the decoded code: where a
+step may well have arrived, the code is decoded and classified first, in a fourth of a gradient call's time: over half
+of such looks find the goal, and one in four would do to save time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 
 from explaind.explanations import two_class
 from explaind.explanations.budget import Budget
-from explaind.explanations.models import MorphGradient
+from explaind.explanations.models import MorphGradient, MorphingModels
 from explaind.explanations.types import DoubleArray, FloatArray
 
 MASK_RESERVE = 0.06  # seconds a morph leaves of a deadline for the mask that follows
@@ -72,9 +73,10 @@ class Standing:
 
 
 class Stepper(Protocol):
-    """One solver's rule; `steps`: its own cap."""
+    """One solver's rule; `steps`: its own cap; `near`: whether the last step may well have arrived."""
 
     steps: int
+    near: bool
 
     def batch(self, code: DoubleArray) -> DoubleArray:
         """code (D,) → codes (B, D) whose gradients are wanted; row 0 is `code`."""
@@ -92,22 +94,27 @@ class Stepper(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """Where a walk ended: code (D,), the logits (K,) it decodes to, how many steps, and why."""
+    """Where a walk ended: code (D,), the logits (K,) it decodes to, how many steps, and why.
+
+    image (1, C, H, W): what it decodes to, where that is known."""
 
     code: DoubleArray
     logits: FloatArray
     steps: int
     stop: Stop
+    image: FloatArray | None = None
 
 
-def walk(gradient: MorphGradient, start: DoubleArray, goal: Goal, stepper: Stepper, cap: int, budget: Budget) -> Walk:
+def walk(models: MorphingModels, start: DoubleArray, goal: Goal, stepper: Stepper, cap: int, budget: Budget) -> Walk:
     """start (D,), at most `cap` steps → the first code that reaches the goal, or the last one. Raises Cancelled."""
     code = start
     rival: int | None = None
     before: float | None = None
     for steps in range(cap + 1):
         budget.raise_if_cancelled()
-        slopes, logits = _slopes(gradient, stepper.batch(code), goal, rival)
+        if stepper.near and steps > 0 and (arrived := _arrived(models, code, goal, steps)) is not None:
+            return arrived
+        slopes, logits = _slopes(models.morph_gradient, stepper.batch(code), goal, rival)
         here = logits[0]
         stop = Stop.REACHED if goal.reached(here) else _stop(slopes, steps, cap, budget)
         if stop is not None:
@@ -117,6 +124,12 @@ def walk(gradient: MorphGradient, start: DoubleArray, goal: Goal, stepper: Stepp
         code = stepper.advance(code, slopes, Standing(here.item(goal.target), missing, gained))
         rival, before = stepper.rival(goal.target, here), missing
     raise AssertionError("the cap ends the walk")
+
+
+def _arrived(models: MorphingModels, code: DoubleArray, goal: Goal, steps: int) -> Walk | None:
+    image = models.autoencoder.decode(code[None].astype(np.float32))
+    logits = models.classifier.logits(image)[0]
+    return Walk(code, logits, steps, Stop.REACHED, image) if goal.reached(logits) else None
 
 
 def _slopes(

@@ -57,7 +57,7 @@ def morph(
 
     def walk_on(code: DoubleArray, taken: int) -> Walk:
         cap = stepper.steps if parameters.max_steps is None else parameters.max_steps
-        return walk(models.morph_gradient, code, goal, stepper, cap - taken, budget)
+        return walk(models, code, goal, stepper, cap - taken, budget)
 
     end = walk_on(start.code, 0)
     if fast:

@@ -52,6 +52,7 @@ class SmoothedFlow:
         self._taken = 0
         self._length = FIRST_STEP
         self._speed: float | None = None
+        self.near = False
         self._offsets: Iterator[DoubleArray] = iter(())
 
     def batch(self, code: DoubleArray) -> DoubleArray:
@@ -81,6 +82,7 @@ class SmoothedFlow:
     def advance(self, code: DoubleArray, gradient: DoubleArray, standing: Standing) -> DoubleArray:
         self._taken += 1
         self._length = self._step(standing)
+        self.near = self._length < LONGEST and (self._speed or 0.0) > 0.0 and self._taken not in LEAD_STEPS
         mean = gradient.sum(axis=0) / len(gradient)
         return np.asarray(code + self._length / max(math.sqrt(float(mean @ mean)), 1e-30) * mean)
 

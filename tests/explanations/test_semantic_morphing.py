@@ -11,7 +11,7 @@ from explaind.errors import Cancelled, ParameterOutOfRange
 from explaind.explanations import two_class
 from explaind.explanations.budget import Budget
 from explaind.explanations.morph_reference_solver import LikelihoodDescent
-from explaind.explanations.morph_walk import Standing
+from explaind.explanations.morph_walk import Goal, Standing, Stop, Walk, walk
 from explaind.explanations.prediction import predict
 from explaind.explanations.semantic_morphing import morph
 from explaind.explanations.smoothed_flow import (
@@ -139,13 +139,52 @@ def test_bad_parameters_are_refused_before_any_model_call() -> None:
     assert caught.value.field == "path_mask.other_class"
 
 
-def test_fast_makes_one_call_a_step_and_one_to_see_the_end() -> None:
+def test_fast_makes_one_call_a_step_and_none_to_see_the_end_where_a_look_sees_it() -> None:
     models, image = template_models(), image_of(0)
     prediction = predict(models.classifier, image[None])[0]
     result = morph(models, REFERENCE, image, PathMaskParameters(), prediction=prediction)
-    assert models.morph_gradient.calls == result.steps + 1  # type: ignore[attr-defined]
-    asked = [1 if step in LEAD_STEPS else 1 + NEIGHBOURS for step in range(result.steps + 1)]
+    assert models.morph_gradient.calls == result.steps  # type: ignore[attr-defined]
+    asked = [1 if step in LEAD_STEPS else 1 + NEIGHBOURS for step in range(result.steps)]
     assert models.morph_gradient.codes == sum(asked)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("near", [False, True])
+def test_looking_first_changes_nothing_but_the_cost(near: bool) -> None:
+    """A walk straight towards the goal: the same end, seen by a look or by a gradient call; a look in vain costs no
+    step."""
+
+    class Straight:
+        steps = 50
+
+        def __init__(self) -> None:
+            self.near = near
+
+        def batch(self, code: np.ndarray) -> np.ndarray:
+            return code[None]
+
+        def rival(self, target: int, logits: np.ndarray) -> None:
+            return None
+
+        def advance(self, code: np.ndarray, gradient: np.ndarray, standing: Standing) -> np.ndarray:
+            return code + 0.5 * gradient[0] / np.linalg.norm(gradient[0])
+
+    models = template_models()
+    goal = Goal(target=1, rival=0, class_count=3, threshold=0.01)
+    start = code_of(0)
+    found = walk(models, start, goal, Straight(), 50, Budget())
+    assert found.stop is Stop.REACHED
+    assert goal.reached(found.logits)
+    assert not goal.reached(models.classifier.logits(models.autoencoder.decode(_before(found, start)))[0])
+    assert models.morph_gradient.calls == found.steps + (not near)  # type: ignore[attr-defined]
+    assert (found.image is not None) is near
+    if found.image is not None:
+        np.testing.assert_array_equal(found.image, models.autoencoder.decode(found.code[None].astype(np.float32)))
+
+
+def _before(found: Walk, start: np.ndarray) -> np.ndarray:
+    """The code a step before the end of a straight walk, as a batch."""
+    whole = found.code - start
+    return (found.code - 0.5 * whole / np.linalg.norm(whole))[None].astype(np.float32)
 
 
 def test_a_fast_step_goes_along_the_mean_gradient_of_the_code_and_opposite_pairs() -> None:
