@@ -72,7 +72,8 @@ class ClassifiedOnce:
 
 
 class EncodedOnce:
-    """An autoencoder that remembers the code of the request's images; all others it encodes as ever."""
+    """An autoencoder that remembers the code of the request's images and what it decodes to; all others it encodes and
+    decodes as ever."""
 
     def __init__(self, autoencoder: Autoencoder, known: _Known) -> None:
         self._autoencoder, self._known = autoencoder, known
@@ -86,5 +87,6 @@ class EncodedOnce:
         return self._known.code
 
     def decode(self, codes: FloatArray) -> FloatArray:
-        """codes (B, D) → images (B, C, H, W) in [0, 1]."""
-        return self._autoencoder.decode(codes)
+        """codes (B, D) → images (B, C, H, W) in [0, 1]; of the scorer's own code, those it found."""
+        measured = self._known.measured
+        return measured.reconstructions if measured and codes is measured.mean else self._autoencoder.decode(codes)

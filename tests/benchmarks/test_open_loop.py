@@ -85,6 +85,12 @@ def test_a_slow_turn_is_no_tail() -> None:
     assert p99_over_without([turn(0.01, 3.0), turn(0.1, 3.0)]) == pytest.approx(1.5)
 
 
+def test_a_stall_of_the_machine_in_one_turn_decides_nothing() -> None:
+    stalled = turn(0.01, 40.0)
+    assert p99_over_without([turn(0.01, 2.0), stalled, turn(0.01, 2.0)]) == pytest.approx(1.0)
+    assert p99_over_without([turn(0.01, 3.0), stalled, turn(0.01, 3.0)]) == pytest.approx(1.5)
+
+
 def test_outcomes_of_two_loads_are_those_of_one() -> None:
     first = Outcome(ends=Counter(OK=2), in_time=1, ok=[0.1, 0.2], seconds=2.0)
     second = Outcome(ends=Counter(OK=1, UNAVAILABLE=1), in_time=1, ok=[0.3], refused=[0.4], seconds=1.0)

@@ -71,6 +71,18 @@ def test_what_is_decoded_is_the_autoencoders(images: FloatArray) -> None:
     np.testing.assert_array_equal(shared.decode(mean), models.autoencoders["morphing"].decode(mean))
 
 
+def test_what_a_scorer_rebuilt_is_not_decoded_again(images: FloatArray) -> None:
+    models, seen, _ = _scored(images)
+    seen.scorers["morphing"].measure(images)
+    autoencoder = seen.autoencoders["morphing"]
+    autoencoder._autoencoder = _NeverAsked()  # type: ignore[attr-defined]
+    mean, _ = autoencoder.encode(images)
+    rebuilt = models.autoencoders["morphing"].decode(mean)
+    np.testing.assert_allclose(autoencoder.decode(mean), rebuilt, atol=1e-5)
+    with pytest.raises(AssertionError, match="decode was asked"):
+        autoencoder.decode(mean.copy())
+
+
 class _CountingScorer:
     def __init__(self, scorer: Scorer) -> None:
         self._scorer, self.measured = scorer, 0
