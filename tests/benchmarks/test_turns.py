@@ -34,6 +34,13 @@ def test_subjects_take_turns_and_blocks_fill_the_time() -> None:
     assert len(timed["a", ""].blocks) == 3
 
 
+def test_a_block_takes_every_input_as_often_unless_that_is_too_long() -> None:
+    log: list[tuple[str, int]] = []
+    subjects = {(name, ""): Written(name, each, log) for name, each in (("a", 0.015), ("b", 0.09), ("c", 0.5))}
+    in_turns(subjects, turns=1, block_seconds=0.4, round_calls=20)
+    assert log[-3:] == [("a", 20), ("b", 20), ("c", 1)]
+
+
 def test_a_row_takes_the_median_of_the_turns_and_the_tails_of_all_calls() -> None:
     turns = [[0.001] * 99 + [1.0], [0.002] * 100, [0.003] * 100]
     timed = Timed([Block(seconds, 100, 0.2, 0.1, peak) for seconds, peak in zip(turns, (1, 3, 2), strict=True)])

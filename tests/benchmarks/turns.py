@@ -12,6 +12,8 @@ import numpy as np
 from tests.benchmarks.results import Row
 
 LONGEST_BLOCK = 2000
+LONGEST_ROUND = 2.0
+"""Seconds that a block may take in order to be of whole rounds."""
 WARM_UP_CALLS = 3
 
 
@@ -70,10 +72,15 @@ def in_turns(
     *,
     turns: int,
     block_seconds: float,
+    round_calls: int = 1,
     told: Callable[[str], None] = lambda _: None,
 ) -> dict[Key, Timed]:
-    """block_seconds: about how long each subject is called in a turn. Calls before the first turn are not counted."""
-    calls = {key: _calls_in(subject, block_seconds) for key, subject in subjects.items()}
+    """block_seconds: about how long each subject is called in a turn. Calls before the first turn are not counted.
+
+    round_calls: of how many inputs the calls are, one after the other; a block takes each as often, unless a call is
+    very long: some inputs cost twice what others do.
+    """
+    calls = {key: _calls_in(subject, block_seconds, round_calls) for key, subject in subjects.items()}
     timed = {key: Timed() for key in subjects}
     for turn in range(turns):
         told(f"turn {turn + 1} of {turns}")
@@ -86,16 +93,21 @@ def rows(timed: Mapping[Key, Timed]) -> list[Row]:
     return [each.row(*key) for key, each in timed.items()]
 
 
-def _calls_in(subject: Subject, seconds: float) -> int:
+def _calls_in(subject: Subject, seconds: float, round_calls: int) -> int:
     """Warms the subject up, and finds how many calls fill the time."""
     first = subject.block(WARM_UP_CALLS)
     again = subject.block(_fitting(first, seconds / 4))
-    return _fitting(again, seconds)
+    count, each = _fitting(again, seconds), _each(again)
+    whole = round_calls * max(1, round(count / round_calls))
+    return whole if whole * each <= max(LONGEST_ROUND, seconds) else count
 
 
 def _fitting(block: Block, seconds: float) -> int:
-    each = block.wall / max(len(block.seconds), 1)
-    return int(min(max(round(seconds / each), 1), LONGEST_BLOCK))
+    return int(min(max(round(seconds / _each(block)), 1), LONGEST_BLOCK))
+
+
+def _each(block: Block) -> float:
+    return block.wall / max(len(block.seconds), 1)
 
 
 def medians(values: Sequence[float]) -> float:

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from tests.benchmarks.daemon import Daemon
 from tests.benchmarks.effort import Effort
 from tests.benchmarks.results import TIMING, Part, Row
-from tests.benchmarks.subjects.asked import ALL, ANOMALY, ASKED, BOTH, MASK, PREDICTION, RANKING, SCORED
+from tests.benchmarks.subjects.asked import ALL, ANOMALY, ASKED, BOTH, DIGITS, MASK, PREDICTION, RANKING, SCORED
 from tests.benchmarks.subjects.in_process import ONE_THREAD
 from tests.benchmarks.subjects.over_grpc import CLIENT
 from tests.benchmarks.turns import Key, Subject, Timed, in_turns
@@ -29,7 +29,13 @@ def measure(effort: Effort) -> list[Part]:
     with ExitStack() as stack:
         arms = _arms(effort, stack)
         gradient_rows = round(arms[BARE].facts[MASK]["gradient_rows"])
-        timed = in_turns(_subjects(arms), turns=effort.turns, block_seconds=effort.block_seconds, told=effort.told)
+        timed = in_turns(
+            _subjects(arms),
+            turns=effort.turns,
+            block_seconds=effort.block_seconds,
+            round_calls=DIGITS,
+            told=effort.told,
+        )
         return [
             _explanations(timed, arms[BARE].facts),
             _backends(timed),
@@ -57,11 +63,11 @@ def _arms(effort: Effort, stack: ExitStack) -> dict[str, Worker]:
         ONE_WORKER: worker(
             "over_grpc:explaining", address=single.address, pid=single.pid, names=(ANOMALY, MASK, ALL), batches=BATCHES
         ),
+        PEER: worker("torchserve_explain:explaining", store=store),  # beside what is compared with it
         BARE: bare,
         ECHO: worker("echo:echoing", sizes={name: served.facts[name] for name in (PREDICTION, BOTH, ALL)}),
         TORCH: worker("in_process:explaining", store=store, backend="torch", names=BACKEND_NAMES),
         TORCHSERVE: worker("in_process:explaining", store=store, backend="torchserve", names=BACKEND_NAMES),
-        PEER: worker("torchserve_explain:explaining", store=store),
         IN_TORCH: worker("captum_gradients:attributing", store=store, steps=(PEER_STEPS, rows)),
     }
 
