@@ -60,11 +60,11 @@ def _arms(effort: Effort, stack: ExitStack) -> dict[str, Worker]:
         IN_PROCESS: worker("in_process:explaining", store=store, batches=BATCHES),
         GRPC: served,
         ALONE: worker("in_process:explaining", store=store, one_thread=True),
+        BARE: bare,
         ONE_WORKER: worker(
             "over_grpc:explaining", address=single.address, pid=single.pid, names=(ANOMALY, MASK, ALL), batches=BATCHES
         ),
         PEER: worker("torchserve_explain:explaining", store=store),  # beside what is compared with it
-        BARE: bare,
         ECHO: worker("echo:echoing", sizes={name: served.facts[name] for name in (PREDICTION, BOTH, ALL)}),
         TORCH: worker("in_process:explaining", store=store, backend="torch", names=BACKEND_NAMES),
         TORCHSERVE: worker("in_process:explaining", store=store, backend="torchserve", names=BACKEND_NAMES),
