@@ -14,6 +14,7 @@ from explaind.backends import networks, onnx_sessions, torch_operations, torchse
 from explaind.backends.torchserve_launcher import TorchServe
 from explaind.engine import Engine
 from explaind.explanations.budget import Budget
+from explaind.explanations.smoothed_flow import NEIGHBOURS
 from tests.benchmarks.parts.side_by_side import PEER_STEPS
 from tests.benchmarks.subjects import asked as what
 from tests.benchmarks.subjects import torchserve_explain
@@ -40,7 +41,11 @@ def test_recorded_session_calls_are_the_explanations_own(engine: Engine, digit: 
     assert recorded.gradient_rows == 0
     with recording() as recorded:
         mask = engine.explain(what.engine_request(what.MASK, digit), Budget()).path_mask
-    assert mask is not None and recorded.gradient_rows > mask.gains.size
+    assert mask is not None
+    batch, of_morph = 1 + NEIGHBOURS, recorded.rows[networks.morph_graph("morphing")]
+    assert of_morph >= batch * mask.morph_steps and of_morph % batch == 0
+    assert recorded.gradient_rows == of_morph + recorded.rows[networks.GRADIENT_GRAPH]
+    assert 20 < recorded.rows[networks.GRADIENT_GRAPH] < mask.gains.size
     assert len(recorded.again) == sum(recorded.calls.values()) and "" not in recorded.calls
     assert all(again() is not None for again in recorded.again)
     assert run == (onnxruntime.InferenceSession.run, onnx_sessions.Session.run)
