@@ -3,7 +3,8 @@
 With a stride of 1 a transposed convolution is a convolution with its kernels turned round and its channels exchanged.
 onnxruntime has blocked kernels for convolutions only; a transposed one it multiplies out and adds up pixel by pixel. On
 AVX2, in turns on the demo bundle: 25 decoded images in 0.88 of the time, 18 gradients of a classifier in 0.94, 5 of a
-morph in 0.95; one image alone in 1.04. The files of a bundle stay as they are.
+morph in 0.95; one image alone in 1.04; AVX-512 was not measured. The files of a
+bundle stay as they are.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from google.protobuf.message import DecodeError
 
+from explaind.backends.onnx_joining import INTS, constant_tensor
 from explaind.backends.onnx_stubs import graph_pb2 as pb
 
 _BLOCK = 16
 """Channels of which a multiple takes the blocked kernels on any x86-64; without them a convolution is the slower."""
 _MACHINES = {"x86_64", "AMD64"}
-_INT64, _INTS = 7, 7  # of TensorProto.DataType and AttributeProto.AttributeType
 _FIRST_PLACE = -(2**62)
 _TURNED = {"starts": (-1, -1), "ends": (_FIRST_PLACE, _FIRST_PLACE), "axes": (2, 3), "steps": (-1, -1)}
 
@@ -36,7 +37,7 @@ def with_convolutions(graph: bytes, machine: str = platform.machine()) -> bytes:
     if len(nodes) == len(model.graph.node):
         return graph
     for name, values in _TURNED.items():
-        model.graph.initializer.append(_constant(_name(name), values))
+        model.graph.initializer.append(constant_tensor(_name(name), values))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return model.SerializeToString(deterministic=True)
@@ -83,12 +84,7 @@ def _automatic(given: Mapping[str, pb.Attribute]) -> bool:
 
 
 def _attribute(name: str, values: Sequence[int]) -> pb.Attribute:
-    return pb.Attribute(name=name, ints=values, type=_INTS)
-
-
-def _constant(name: str, values: Sequence[int]) -> pb.Tensor:
-    raw = b"".join(value.to_bytes(8, "little", signed=True) for value in values)
-    return pb.Tensor(name=name, dims=[len(values)], data_type=_INT64, raw_data=raw)
+    return pb.Attribute(name=name, ints=values, type=INTS)
 
 
 def _name(name: str) -> str:

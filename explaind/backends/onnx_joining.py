@@ -15,7 +15,7 @@ from explaind.backends.onnx_stubs import graph_pb2 as pb
 
 FLOAT, INT64, DOUBLE = 1, 7, 11
 """TensorProto.DataType."""
-_INT, _INTS = 2, 7  # AttributeProto.AttributeType
+_INT, INTS = 2, 7  # AttributeProto.AttributeType
 _TYPES = {np.dtype(np.float32): FLOAT, np.dtype(np.int64): INT64, np.dtype(np.float64): DOUBLE}
 
 
@@ -87,15 +87,8 @@ class Joined:
 
     def constant(self, value: NDArray[Any] | float | Sequence[int]) -> str:
         """A float becomes a scalar of float64, a sequence int64, as shapes and axes are."""
-        array = np.ascontiguousarray(value, np.int64 if isinstance(value, list | tuple) else None)
-        shape = np.shape(value)  # a scalar's is lost on the way to contiguous
         name = f"constant_{len(self._model.graph.initializer)}"
-        self._model.graph.initializer.add(
-            name=name,
-            dims=shape,
-            data_type=_TYPES[array.dtype],
-            raw_data=array.astype(array.dtype.newbyteorder("<")).tobytes(),
-        )
+        self._model.graph.initializer.append(constant_tensor(name, value))
         return name
 
     # ---- ends -------------------------------------------------------------------------------------------------
@@ -114,6 +107,14 @@ class Joined:
         for domain, version in self._versions.items():
             self._model.opset_import.add(domain=domain, version=version)
         return self._model.SerializeToString(deterministic=True)
+
+
+def constant_tensor(name: str, value: NDArray[Any] | float | Sequence[int]) -> pb.Tensor:
+    """As `Joined.constant`, for whoever changes a graph in place."""
+    array = np.ascontiguousarray(value, np.int64 if isinstance(value, list | tuple) else None)
+    raw = array.astype(array.dtype.newbyteorder("<")).tobytes()
+    # The shape of a scalar is lost on the way to contiguous.
+    return pb.Tensor(name=name, dims=np.shape(value), data_type=_TYPES[array.dtype], raw_data=raw)
 
 
 class _Names:

@@ -4,7 +4,7 @@ p_s is known at every point of the path before any gradient is, and where its lo
 a segment would say of it is too: ∇p_s there has the slope p(1 − p) times that of the log-odds. So the segments that
 would miss most are halved beforehand, and one call for all gradients is nearly always enough. Over 200 digits it makes
 1.5 calls of 20 gradients in all where halving by what the gradients said made 2.2 of 31, and J of the mask is at least
-0.9987 of that by every step, for 0.9978.
+0.9992 of that by every step, for 0.9978.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ from explaind.explanations.types import DoubleArray
 Places = NDArray[np.intp]
 
 FIRST_SEGMENTS = 24
-_SURE_BELOW = 2e-4  # of T: what p_s can move in a step of a segment that is not asked about
+SURE_BELOW = 2e-4
+"""Of T: below it, what p_s can move in a step counts as nothing."""
 _STILL_AT_MOST = 2.5e-3  # of p_s, by all of those; else all are asked about
 _TOGETHER = 2  # first segments that are one until halved
 _MISSED, _MISSED_IN_ALL = 0.02, 0.004
-"""Of p_s, by all segments: sizes, and sum. Half of either is a tenth more gradients; twice, a tenth more calls."""
+"""Of p_s, by all segments: sizes, and sum. A fourth of that sum: 24 gradients for 20, 1.3 calls for 1.5."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def _moving(nodes: Places, probabilities: DoubleArray) -> NDArray[np.bool_]:
     """Of each segment between nodes, whether p_s may move in it; of all, where those that may not do after all."""
     changes = probabilities[1:] - probabilities[:-1]
     share = variability(probabilities, changes) / max(abs(float(probabilities[-1] - probabilities[0])), 1e-30)
-    moves = np.asarray(np.maximum.reduceat(share, nodes[:-1]) >= _SURE_BELOW)
+    moves = np.asarray(np.maximum.reduceat(share, nodes[:-1]) >= SURE_BELOW)
     across = np.abs(probabilities[nodes[1:]] - probabilities[nodes[:-1]])
     if not float(across[~moves].sum()) <= _STILL_AT_MOST:
         moves[:] = True

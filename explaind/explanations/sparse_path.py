@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 
 from explaind.explanations.interpolation import cubic
 from explaind.explanations.morph_path import MorphPath, PathPoints
-from explaind.explanations.path_segments import first_nodes
+from explaind.explanations.path_segments import SURE_BELOW, first_nodes
 from explaind.explanations.types import DoubleArray
 
-_SURE_BELOW = 2e-4  # of T: p(1 − p) beside which a decision is taken as not moving
 _WORTH_A_LOOK = 3  # points a first node, under which all are drawn at once
 
 
@@ -53,7 +52,7 @@ def _moving(nodes: PathPoints, pair: tuple[int, int]) -> NDArray[np.bool_]:
     """n nodes → of each segment between two of them (n − 1,), whether the decision may move in it."""
     probabilities = nodes.probabilities(pair[0])
     change = abs(float(probabilities[-1] - probabilities[0]))
-    sure = -math.log(_SURE_BELOW * change) if change > 0.0 else math.inf
+    sure = -math.log(SURE_BELOW * change) if change > 0.0 else math.inf
     logits = nodes.logits.astype(np.float64)
     leads = np.stack([nodes.log_odds(pair[0]), logits[:, pair[0]] - logits[:, pair[1]]])
     return np.asarray(_unsure(leads, sure).any(axis=0))

@@ -30,7 +30,7 @@ BROKEN_EVERY = 10
 ENOUGH = 100
 """Good calls in a load without broken ones or among them, at least: the p99 of a few is their maximum."""
 HEALTH_SECONDS = 0.1
-"""Between two probes; more often, they alone took a tenth of what the overload left of the cores."""
+"""Between two probes, as of a few balancers; each takes the cores that are measured."""
 LONGEST = 6
 """Loads' length at most, in `load_seconds`."""
 AT_70, AT_70_BROKEN, AT_300 = "70 % of peak", "70 % of peak, 1 in 10 broken", "3× peak"
