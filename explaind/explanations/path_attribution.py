@@ -154,7 +154,9 @@ def _halve(
 ) -> tuple[_Nodes, _Segments]:
     """Replaces some segments by their halves; the order of the segments does not matter."""
     rows = _to_halve(segments.errors)
-    worst, kept = segments[rows], segments[np.setdiff1d(np.arange(len(segments)), rows)]
+    whole = np.ones(len(segments), np.bool_)
+    whole[rows] = False
+    worst, kept = segments[rows], segments[np.flatnonzero(whole)]
     nodes, between = _between(path, nodes, worst, self_class)
     starts, ends = np.concatenate([worst.starts, between]), np.concatenate([between, worst.ends])
     return nodes, kept.with_more(_measure(gradient, nodes, starts, ends))

@@ -31,10 +31,10 @@ def points(path: MorphPath, count: int, pair: tuple[int, int], *, every_image: b
     if count < _WORTH_A_LOOK * len(nodes):
         return path.points(positions)
     first = path.points(positions[nodes])
-    drawn, moving = np.zeros(count, np.bool_), np.flatnonzero(_moving(first, pair))
+    drawn = np.append(_moving(first, pair).repeat(np.diff(nodes)), False)
+    drawn[nodes] = False
+    inner = np.flatnonzero(drawn)
     drawn[nodes] = True
-    inner = np.concatenate([np.arange(nodes[i] + 1, nodes[i + 1]) for i in moving])
-    drawn[inner] = True
     rest = np.flatnonzero(~drawn)
     wanted = np.concatenate([inner, rest]) if every_image else inner
     second = path.points(positions[wanted])
