@@ -17,6 +17,7 @@ from explaind.backends.devices import Device, wants_cuda
 from explaind.backends.networks import Networks
 from explaind.backends.onnx_convolutions import with_convolutions
 from explaind.backends.onnx_cuda import open_session
+from explaind.backends.onnx_relu_gradients import with_products
 from explaind.backends.onnx_scorer import OnnxScorer, scorer_graph, scorer_name
 from explaind.backends.onnx_sessions import Session, read_graph
 from explaind.errors import BackendUnavailable, BundleInvalid
@@ -91,7 +92,7 @@ def open_bundle(folder: Path, *, threads: int = 1, device: Device = "auto") -> B
     def opened(name: str, graph: bytes | None = None) -> Session:
         content = read_graph(folder / name) if graph is None else graph
         if not wants_cuda(device):
-            content = with_convolutions(content)
+            content = with_products(with_convolutions(content))
         return open_session(folder / name, weights=weights, threads=threads, device=device, graph=content)
 
     models = _models(networks, {name: opened(name) for name in networks.graphs})

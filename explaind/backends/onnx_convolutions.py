@@ -17,16 +17,16 @@ from google.protobuf.message import DecodeError
 from explaind.backends.onnx_joining import INTS, constant_tensor
 from explaind.backends.onnx_stubs import graph_pb2 as pb
 
-_BLOCK = 16
+BLOCK = 16
 """Channels of which a multiple takes the blocked kernels on any x86-64; without them a convolution is the slower."""
-_MACHINES = {"x86_64", "AMD64"}
+MACHINES = {"x86_64", "AMD64"}
 _FIRST_PLACE = -(2**62)
 _TURNED = {"starts": (-1, -1), "ends": (_FIRST_PLACE, _FIRST_PLACE), "axes": (2, 3), "steps": (-1, -1)}
 
 
 def with_convolutions(graph: bytes, machine: str = platform.machine()) -> bytes:
     """The graph of an ONNX file, computing the same. What is not such a file is returned as it is."""
-    if machine not in _MACHINES:
+    if machine not in MACHINES:
         return graph
     try:
         model = pb.Model.FromString(graph)
@@ -51,7 +51,7 @@ def _rewritten(node: pb.Node, weights: Mapping[str, tuple[int, ...]]) -> Iterato
         return
     inputs, outputs, *kernel = weights[node.input[1]]
     pads = _pads(node, kernel)
-    if pads is None or inputs % _BLOCK or outputs % _BLOCK:
+    if pads is None or inputs % BLOCK or outputs % BLOCK:
         yield node
         return
     exchanged, turned = (f"{_name(step)}/{node.output[0]}" for step in ("exchanged", "turned"))

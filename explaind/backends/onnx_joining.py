@@ -15,7 +15,7 @@ from explaind.backends.onnx_stubs import graph_pb2 as pb
 
 FLOAT, INT64, DOUBLE = 1, 7, 11
 """TensorProto.DataType."""
-_INT, INTS = 2, 7  # AttributeProto.AttributeType
+INT, INTS = 2, 7  # AttributeProto.AttributeType
 _TYPES = {np.dtype(np.float32): FLOAT, np.dtype(np.int64): INT64, np.dtype(np.float64): DOUBLE}
 
 
@@ -82,7 +82,7 @@ class Joined:
         node.input.extend(inputs)
         node.output.extend(f"{name}.{place}" for place in range(outputs))
         for key, value in attributes.items():
-            node.attribute.add(name=key, i=value, type=_INT)
+            node.attribute.add(name=key, i=value, type=INT)
         return list(node.output)
 
     def constant(self, value: NDArray[Any] | float | Sequence[int]) -> str:

@@ -105,7 +105,7 @@ def test_every_exception_of_onnxruntime_becomes_ours(untrained_bundle: Path, mon
     kinds = [kind for kind in vars(foreign).values() if isinstance(kind, type) and issubclass(kind, Exception)]
     assert len(kinds) > 8
     for kind in (*kinds, RuntimeError, ValueError, MemoryError):
-        monkeypatch.setattr(session, "_session", _Failing(kind("from below")))
+        monkeypatch.setattr(session, "_compiled", _Failing(kind("from below")))
         with pytest.raises(BackendUnavailable, match=r"classifier\.onnx.*from below") as caught:
             session.run(images(1))
         assert caught.value.metadata["backend"] == "onnx"

@@ -1,0 +1,143 @@
+"""Gradients of ReLUs between convolutions as products, where a processor computes convolutions on blocks of channels.
+
+A gradient graph says `Where(r <= 0, 0, g)` for what passes back through a ReLU with the outputs r. onnxruntime keeps
+what lies between convolutions in blocks of channels, and knows no such operator on blocks: r and g are laid out anew
+for it, and its result for the convolution that follows. Products it knows. So g is multiplied with min(2¹⁰⁰·r, 1), that
+is 1 where r is positive, which a convolution of one pixel for each channel and a clip make of r. The bits are the same,
+but where 0 < r < 2⁻¹⁰⁰. On AVX2, in turns on the demo bundle: 5 gradients of a morph in 0.976 of the time, 20 of a
+classifier in 0.979, 99 in 0.971. The files of a bundle stay as they are.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterator
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from explaind.backends.onnx_convolutions import BLOCK, MACHINES
+from explaind.backends.onnx_joining import FLOAT, INT, INTS, constant_tensor
+from explaind.backends.onnx_stubs import graph_pb2 as pb
+
+_LARGE = np.float32(2.0**100)
+_NONE, _ALL = (f"explaind.relu_gradients/{bound}" for bound in ("none", "all"))
+
+
+def with_products(graph: bytes, machine: str = platform.machine()) -> bytes:
+    """The graph of an ONNX file, after `with_convolutions`, computing the same. What is not such a file, or has no such
+    gradients, is returned as it is."""
+    if machine not in MACHINES or b"Where" not in graph:
+        return graph
+    try:
+        model = pb.Model.FromString(graph)
+    except DecodeError:
+        return graph
+    rewriting = _Rewriting(model.graph)
+    nodes = [new for node in model.graph.node for new in rewriting.of(node)]
+    if not rewriting.count:
+        return graph
+    wanted = {name for node in nodes for name in node.input} | {value.name for value in model.graph.output}
+    del model.graph.node[:]
+    model.graph.node.extend(node for node in nodes if not wanted.isdisjoint(node.output))
+    model.graph.initializer.extend(rewriting.constants())
+    return model.SerializeToString(deterministic=True)
+
+
+class _Rewriting:
+    """Of one graph. count: how many gradients are products now."""
+
+    def __init__(self, graph: pb.Graph) -> None:
+        self._graph = graph
+        self._made = {name: node for node in graph.node for name in node.output}
+        self._weights = {tensor.name: tensor for tensor in graph.initializer}
+        self._channels: dict[str, int] = {}
+        self._told = {value.name for value in graph.value_info}
+        self.count = 0
+
+    def of(self, node: pb.Node) -> Iterator[pb.Node]:
+        """`node`, or what takes its place."""
+        found = self._gradient_of_relu(node)
+        if found is None:
+            yield node
+            return
+        outputs, gradient, channels = found
+        if outputs not in self._channels:
+            self._channels[outputs] = channels
+            yield from _passes(outputs, channels)
+        self.count += 1
+        passing = _named(outputs, "passing")
+        for name in (gradient, passing, node.output[0]):
+            self._tell_batch(name)
+        yield pb.Node(name=node.name, op_type="Mul", input=[gradient, passing], output=node.output)
+
+    def constants(self) -> list[pb.Tensor]:
+        factors = [
+            constant_tensor(_named(outputs, "factor"), np.full((channels, 1, 1, 1), _LARGE))
+            for outputs, channels in self._channels.items()
+        ]
+        bounds = (constant_tensor(name, np.array(value, np.float32)) for name, value in ((_NONE, 0.0), (_ALL, 1.0)))
+        return [*factors, *bounds]
+
+    def _gradient_of_relu(self, node: pb.Node) -> tuple[str, str, int] | None:
+        """A ReLU's outputs, the gradient by them, and how many channels, where `node` is Where(outputs <= 0, 0,
+        gradient) and both come of convolutions whose channels fill their blocks."""
+        if node.op_type != "Where" or len(node.input) != 3 or not self._is_zero(node.input[1]):
+            return None
+        condition, gradient = self._made.get(node.input[0]), node.input[2]
+        if condition is None or condition.op_type != "LessOrEqual" or not self._is_zero(condition.input[1]):
+            return None
+        outputs = condition.input[0]
+        relu = self._made.get(outputs)
+        if relu is None or relu.op_type != "Relu":
+            return None
+        channels = self._blocked_channels(relu.input[0])
+        return (outputs, gradient, channels) if channels and channels == self._blocked_channels(gradient) else None
+
+    def _is_zero(self, name: str) -> bool:
+        tensor = self._weights.get(name)
+        return tensor is not None and not tensor.dims and bool(tensor.raw_data) and not any(tensor.raw_data)
+
+    def _blocked_channels(self, value: str) -> int:
+        """Of a convolution's outputs; 0: it is none, or has others than whole blocks."""
+        node = self._made.get(value)
+        if node is None or node.op_type != "Conv" or any(a.name == "group" and a.i != 1 for a in node.attribute):
+            return 0
+        outputs, inputs = self._sizes(node.input[1])
+        return 0 if outputs % BLOCK or (inputs % BLOCK and inputs != 1) else outputs
+
+    def _sizes(self, weight: str) -> tuple[int, int]:
+        """Channels out and in of a convolution; of one whose kernels `with_convolutions` turns as well."""
+        if weight in self._weights:
+            outputs, inputs, *_ = self._weights[weight].dims
+            return outputs, inputs
+        turning = self._made.get(weight)
+        exchange = self._made.get(turning.input[0]) if turning is not None and turning.op_type == "Slice" else None
+        if exchange is None or exchange.op_type != "Transpose" or exchange.input[0] not in self._weights:
+            return 1, 1
+        inputs, outputs, *_ = self._weights[exchange.input[0]].dims
+        return outputs, inputs
+
+    def _tell_batch(self, name: str) -> None:
+        """That the first of the value's four axes is the batch of the graph's inputs: onnxruntime multiplies blocks
+        only where it knows that both have one shape."""
+        if name in self._told:
+            return
+        self._told.add(name)
+        axes = [self._graph.input[0].type.tensor_type.shape.dim[0], *(pb.Dimension() for _ in range(3))]
+        kind = pb.TensorType(elem_type=FLOAT, shape=pb.Shape(dim=axes))
+        self._graph.value_info.append(pb.Value(name=name, type=pb.Type(tensor_type=kind)))
+
+
+def _passes(outputs: str, channels: int) -> Iterator[pb.Node]:
+    """What makes 1 of each positive output, and 0 of all others."""
+    scaled, passing = (_named(outputs, step) for step in ("scaled", "passing"))
+    scaling = pb.Node(name=scaled, op_type="Conv", input=[outputs, _named(outputs, "factor")], output=[scaled])
+    scaling.attribute.add(name="kernel_shape", ints=(1, 1), type=INTS)
+    scaling.attribute.add(name="group", i=channels, type=INT)
+    yield scaling
+    yield pb.Node(name=passing, op_type="Clip", input=[scaled, _NONE, _ALL], output=[passing])
+
+
+def _named(outputs: str, step: str) -> str:
+    return f"explaind.relu_gradients/{outputs}/{step}"

@@ -1,0 +1,168 @@
+"""Gradients of ReLUs between convolutions become products of the same bits, and what is not foreseen stays."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+from explaind.backends import networks as tables
+from explaind.backends.onnx_convolutions import MACHINES, with_convolutions
+from explaind.backends.onnx_relu_gradients import with_products
+from explaind.backends.onnx_sessions import Session
+from tests.demo_store import STORE
+
+MACHINE = "x86_64"
+GRAPHS = ["morphing_morph_gradient.onnx", "classifier_gradient.onnx"]
+
+
+def _model(
+    *, channels: int = 16, condition: str = "LessOrEqual", other: float = 0.0, activation: str = "Relu"
+) -> ModelProto:
+    """x, h (B, 1, 6, 6) → the gradient by x of a convolution with a ReLU behind it, where h's convolution comes back to
+    the ReLU."""
+    random = np.random.default_rng(3)
+    forth, back = (random.standard_normal((channels, 1, 3, 3), dtype=np.float32) for _ in range(2))
+    weights = [
+        numpy_helper.from_array(forth, "forth"),
+        numpy_helper.from_array(back, "back"),
+        numpy_helper.from_array(np.float32(0.0), "zero"),
+        numpy_helper.from_array(np.float32(other), "other"),
+    ]
+    nodes = [
+        helper.make_node("Conv", ["x", "forth"], ["before"]),
+        helper.make_node(activation, ["before"], ["r"]),
+        helper.make_node("Conv", ["h", "back"], ["g"]),
+        helper.make_node(condition, ["r", "zero"], ["closed"]),
+        helper.make_node("Where", ["closed", "other", "g"], ["passed"]),
+        helper.make_node("ConvTranspose", ["passed", "forth"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 1, 6, 6]) for name in ("x", "h", "y")]
+    graph = helper.make_graph(nodes, "graph", ends[:2], ends[2:], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+def _operators(graph: bytes) -> Counter[str]:
+    return Counter(node.op_type for node in onnx.load_from_string(graph).graph.node)
+
+
+def _run(graph: bytes, x: NDArray[np.float32], h: NDArray[np.float32]) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": x, "h": h})[0])
+
+
+def _images(seed: int) -> NDArray[np.float32]:
+    return np.random.default_rng(seed).standard_normal((3, 1, 6, 6), dtype=np.float32)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-25, 1e30])
+def test_the_same_bits_by_a_product(scale: float) -> None:
+    graph = _model().SerializeToString()
+    found = with_products(graph, MACHINE)
+    onnx.checker.check_model(onnx.load_from_string(found), full_check=True)
+    assert _operators(found) == {"Conv": 3, "Relu": 1, "Clip": 1, "Mul": 1, "ConvTranspose": 1}
+    x = _images(4) * np.float32(scale)
+    x[:, :, :3] = 0.0  # outputs of exactly 0 too
+    expected = _run(graph, x, _images(5))
+    assert np.count_nonzero(expected)
+    np.testing.assert_array_equal(_run(found, x, _images(5)), expected)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        _model(channels=8),
+        _model(condition="Less"),
+        _model(other=1.0),
+        _model(activation="Identity"),
+        _model(activation="LeakyRelu"),
+    ],
+    ids=["channels", "condition", "value", "identity", "leaky"],
+)
+def test_what_is_no_such_gradient_stays(model: ModelProto) -> None:
+    graph = model.SerializeToString()
+    assert with_products(graph, MACHINE) is graph
+
+
+def test_a_gradient_that_no_convolution_made_stays() -> None:
+    model = _model()
+    model.graph.node[2].CopyFrom(helper.make_node("Neg", ["before"], ["g"]))
+    graph = model.SerializeToString()
+    assert with_products(graph, MACHINE) is graph
+
+
+def test_a_condition_that_someone_else_asks_stays_beside_the_product() -> None:
+    model = _model()
+    model.graph.node.append(helper.make_node("Not", ["closed"], ["open"]))
+    model.graph.output.append(helper.make_tensor_value_info("open", TensorProto.BOOL, ["batch", 16, 4, 4]))
+    found = with_products(model.SerializeToString(), MACHINE)
+    assert _operators(found)["LessOrEqual"] == 1
+    assert _operators(found)["Where"] == 0
+    onnxruntime.InferenceSession(found, providers=["CPUExecutionProvider"])
+
+
+def test_two_gradients_of_one_relu_share_what_passes() -> None:
+    model = _model()
+    model.graph.node.extend(
+        [
+            helper.make_node("Where", ["closed", "other", "g"], ["again"]),
+            helper.make_node("ConvTranspose", ["again", "forth"], ["z"]),
+        ]
+    )
+    model.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, ["batch", 1, 6, 6]))
+    found = with_products(model.SerializeToString(), MACHINE)
+    assert (_operators(found)["Mul"], _operators(found)["Clip"]) == (2, 1)
+    np.testing.assert_array_equal(
+        _run(found, _images(4), _images(5)), _run(model.SerializeToString(), _images(4), _images(5))
+    )
+
+
+def test_on_other_processors_everything_stays() -> None:
+    graph = _model().SerializeToString()
+    assert with_products(graph, "aarch64") is graph
+
+
+def test_what_is_no_graph_is_left_for_onnxruntime_to_refuse() -> None:
+    assert with_products(b"\xff no graph, Where", MACHINE) == b"\xff no graph, Where"
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_demo_bundle_s_gradients_are_the_same_to_the_bit(name: str) -> None:
+    path, weights = STORE / "mnist/1" / name, (STORE / "mnist/1" / tables.WEIGHTS).read_bytes()
+    before = with_convolutions(path.read_bytes(), MACHINE)
+    graph = with_products(before, MACHINE)
+    assert _operators(graph)["Where"] < _operators(before)["Where"]
+    random = np.random.default_rng(5)
+    shapes = {"codes": (5, 100), "images": (5, 1, 28, 28), "weights": (5, 10)}
+    names = [value.name for value in onnx.load(path, load_external_data=False).graph.input]
+    inputs = [random.random(shapes[each], dtype=np.float32) for each in names]
+    one, other = (Session(path, weights=weights, threads=1, device="cpu", graph=g) for g in (before, graph))
+    for mine, its in zip(other.run(*inputs), one.run(*inputs), strict=True):
+        np.testing.assert_array_equal(mine, its)
+
+
+@pytest.mark.skipif(platform.machine() not in MACHINES, reason="onnxruntime computes on blocks on x86-64")
+@pytest.mark.parametrize("name", GRAPHS)
+def test_products_stay_on_blocks(name: str, tmp_path: Path) -> None:
+    """Else they would cost more than what they stand for."""
+    path = STORE / "mnist/1" / name
+    before = with_convolutions(path.read_bytes(), MACHINE)
+    laid_out = [_layouts(path, graph, tmp_path) for graph in (before, with_products(before, MACHINE))]
+    assert laid_out[1] <= laid_out[0] - 2 * (_operators(before)["Where"] - _operators(with_products(before))["Where"])
+
+
+def _layouts(path: Path, graph: bytes, folder: Path) -> int:
+    """How often onnxruntime lays values out anew, into blocks or out of them."""
+    weights, options = (path.parent / tables.WEIGHTS).read_bytes(), onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(folder / "optimized.onnx"), 3
+    options.add_external_initializers_from_files_in_memory([tables.WEIGHTS], [weights], [len(weights)])
+    onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    operators = _operators((folder / "optimized.onnx").read_bytes())
+    return operators["ReorderInput"] + operators["ReorderOutput"]
