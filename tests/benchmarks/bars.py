@@ -15,6 +15,7 @@ from tests.benchmarks.subjects.asked import ALL, BOTH, MASK, SCORED
 Measured = Callable[[Results], float]
 BEFORE = "1 at once, before"
 COMPARISONS = {"≥": operator.ge, "≤": operator.le, "<": operator.lt}
+BROKEN = open_load.AT_70_BROKEN, open_load.AT_70_ADDED
 PEER_ATTRIBUTION = "integrated gradients, 50 steps"
 
 
@@ -132,8 +133,10 @@ BARS = (
     Bar("a cold start imports torch (0: no)", "≤", 0, "",
         _figure("cold start", cold_start.WHAT, "", "imports_torch")),
     Bar("good calls lost among 10 % broken ones, beyond those lost without", "≤", 0, "",
-        _worst(open_load.AT_70_BROKEN, "lost_beyond_without")),
-    Bar("p99 of the good ones, over that without broken ones, the worst", "≤", 1.1, "×",
+        lambda results: max(_worst(how, "lost_beyond_without")(results) for how in BROKEN)),
+    Bar("p99 of the good ones where 1 call in 10 is broken, over that without, the worst", "≤", 1.1, "×",
         _worst(open_load.AT_70_BROKEN, "p99_over_without")),
+    Bar("the same, the broken ones on top of as many good ones", "≤", 1.1, "×",
+        _worst(open_load.AT_70_ADDED, "p99_over_without")),
 )  # fmt: skip
 """In the issue's order. Every ratio is of one run."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 from captum.attr import IntegratedGradients
+from onnxruntime.capi.onnxruntime_pybind11_state import InferenceSession
 
 from explaind.backends import networks, onnx_sessions, torch_operations, torchserve_configuration, weights
 from explaind.backends.torchserve_launcher import TorchServe
@@ -32,7 +32,7 @@ def digit() -> np.ndarray:
 
 
 def test_recorded_session_calls_are_the_explanations_own(engine: Engine, digit: np.ndarray) -> None:
-    run = onnxruntime.InferenceSession.run, onnx_sessions.Session.run
+    run = InferenceSession.run, onnx_sessions.Session.run
     with recording() as recorded:
         engine.explain(what.engine_request(what.PREDICTION, digit), Budget())
     assert dict(recorded.calls) == {networks.CLASSIFIER_GRAPH: 1} and dict(recorded.rows) == {
@@ -48,7 +48,7 @@ def test_recorded_session_calls_are_the_explanations_own(engine: Engine, digit: 
     assert 20 < recorded.rows[networks.GRADIENT_GRAPH] < mask.gains.size
     assert len(recorded.again) == sum(recorded.calls.values()) and "" not in recorded.calls
     assert all(again() is not None for again in recorded.again)
-    assert run == (onnxruntime.InferenceSession.run, onnx_sessions.Session.run)
+    assert run == (InferenceSession.run, onnx_sessions.Session.run)
 
 
 def test_echo_answers_as_many_bytes_as_it_is_told() -> None:

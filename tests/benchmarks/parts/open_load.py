@@ -1,5 +1,5 @@
 """Open loops: calls at a constant rate, whatever becomes of them. 70 % of the peak, three times the peak, and a tenth
-of them broken.
+of them broken: of as many calls as without, and on top of as many good ones.
 
 Server, generator and probe share the machine's cores, in the overload more of them than at the peak: the ratios are a
 lower bound, and that by the daemon's own CPU time stands beside it.
@@ -33,23 +33,29 @@ HEALTH_SECONDS = 0.1
 """Between two probes, as of a few balancers; each takes the cores that are measured."""
 LONGEST = 6
 """Loads' length at most, in `load_seconds`."""
-AT_70, AT_70_BROKEN, AT_300 = "70 % of peak", "70 % of peak, 1 in 10 broken", "3× peak"
+AT_70, AT_300 = "70 % of peak", "3× peak"
+AT_70_BROKEN, AT_70_ADDED = "70 % of peak, 1 in 10 broken", "70 % of peak, broken on top"
 
 
 @dataclass(frozen=True)
 class Turn:
-    """Outcomes at the peak, at 70 % of it without and with broken calls among them, and at three times it.
+    """Outcomes at the peak, at 70 % of it without broken calls, with a tenth of the calls broken, with as many broken
+    ones added to the good ones, and at three times it.
 
     peak_cpu, over_cpu: the daemon's seconds for an OK answer."""
 
     peak: Outcome
     comfortable: Outcome
     broken: Outcome
+    added: Outcome
     over: Outcome
     peak_cpu: float
     over_cpu: float
     health: list[float]
     health_failures: int
+
+
+OutcomeOf = Callable[[Turn], Outcome]
 
 
 def measure(effort: Effort) -> list[Part]:
@@ -68,7 +74,7 @@ def measure(effort: Effort) -> list[Part]:
             rows=rows,
             columns=(
                 "what", "how", "rate", "goodput", "of_peak", "of_peak_by_cpu", "median_ms", "p99_ms", "p99_over_p50",
-                "refused_p50_ms", "refused_p99_ms", "health_p99_ms", "lost", "late_p99_ms",
+                "p99_over_without", "refused_p50_ms", "refused_p99_ms", "health_p99_ms", "lost", "late_p99_ms",
             ),
             notes=(
                 "Peak: a closed loop in the same turn. Goodput: OK answers a second while calls were still sent; of "
@@ -77,9 +83,10 @@ def measure(effort: Effort) -> list[Part]:
                 "calls later than due.",
                 "Generator, health probe and daemon share the cores: what they take, the daemon lacks. By CPU: OK "
                 "answers for a CPU second of the daemon, of those at the peak.",
-                "With broken calls and without: two loads each a turn, of a hundred good calls and more where time "
-                "allows; their p99s are compared turn by turn, without the bursts that the generator sends after a "
-                "stall of the machine, and the bar is of the median turn. Health is asked ten times a second.",
+                "Broken: of as many calls one in ten, or on top of as many good ones, which is a ninth more load. Two "
+                "loads of each a turn, of a hundred good calls and more where time allows; their p99s are compared "
+                "turn by turn, without the bursts that the generator sends after a stall of the machine, and the ratio "
+                "is of the median turn. Health is asked ten times a second.",
             ),
         )
     ]  # fmt: skip
@@ -143,10 +150,10 @@ def _load(
 
 def _turn(daemon: Daemon, asked: str, seconds: float, callers: int) -> Turn:
     peak, peak_cpu = _peak(daemon, asked, seconds, callers)
-    calm, broken = _without_and_with_broken(daemon, asked, seconds, COMFORTABLE * peak.goodput)
+    calm, broken, added = _without_and_with_broken(daemon, asked, seconds, COMFORTABLE * peak.goodput)
     with HealthProbe.asking(daemon.address, every=HEALTH_SECONDS) as probe:
         over, over_cpu = _with_cpu(daemon, _load(daemon, asked, 2 * seconds, TOO_MUCH * peak.goodput))
-    return Turn(peak, calm, broken, over, peak_cpu, over_cpu, probe.seconds, probe.failures)
+    return Turn(peak, calm, broken, added, over, peak_cpu, over_cpu, probe.seconds, probe.failures)
 
 
 def _peak(daemon: Daemon, asked: str, seconds: float, callers: int) -> tuple[Outcome, float]:
@@ -162,23 +169,29 @@ def _with_cpu(daemon: Daemon, load: Load) -> tuple[Outcome, float]:
     return outcome, (daemon.cpu_seconds() - before) / max(outcome.ends["OK"], 1)
 
 
-def _without_and_with_broken(daemon: Daemon, asked: str, seconds: float, rate: float) -> tuple[Outcome, Outcome]:
-    """Two loads of each, the one kind within the other, so that a drift of the machine falls on both. As many good
-    calls with the broken ones, which come on top."""
+def _without_and_with_broken(
+    daemon: Daemon, asked: str, seconds: float, rate: float
+) -> tuple[Outcome, Outcome, Outcome]:
+    """Without, with a tenth of the calls broken, and with broken ones added. Two loads of each, the one kind within the
+    other, so that a drift of the machine falls on all."""
     enough = max(2 * seconds, min(LONGEST * seconds, ENOUGH / max(rate, 1e-9)))
     without = _load(daemon, asked, enough, rate)
-    among = _load(daemon, asked, enough, rate * BROKEN_EVERY / (BROKEN_EVERY - 1), broken=True)
-    first, *middle, last = (generate(load) for load in (without, among, among, without))
-    return together((first, last)), together(middle)
+    among = _load(daemon, asked, enough, rate, broken=True)
+    added = _load(daemon, asked, enough, rate * BROKEN_EVERY / (BROKEN_EVERY - 1), broken=True)
+    outcomes = [generate(load) for load in (without, among, added, added, among, without)]
+    first, second, third = (together((outcomes[place], outcomes[-1 - place])) for place in range(3))
+    return first, second, third
 
 
 def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
     calm = _row(asked, AT_70, turns, lambda turn: turn.comfortable)
     broken = _row(asked, AT_70_BROKEN, turns, lambda turn: turn.broken)
-    broken["broken_ends"] = dict(sum((turn.broken.broken_ends for turn in turns), Counter()))
-    broken["p99_over_without"] = p99_over_without(turns)
-    # A machine that stalls makes a daemon refuse some, broken ones or not.
-    broken["lost_beyond_without"] = max(broken["lost"] - calm["lost"], 0)
+    added = _row(asked, AT_70_ADDED, turns, lambda turn: turn.added)
+    for row, of in ((broken, lambda turn: turn.broken), (added, lambda turn: turn.added)):
+        row["broken_ends"] = dict(sum((of(turn).broken_ends for turn in turns), Counter()))
+        row["p99_over_without"] = p99_over_without(turns, of)
+        # A machine that stalls makes a daemon refuse some, broken ones or not.
+        row["lost_beyond_without"] = max(row["lost"] - calm["lost"], 0)
     over = _row(asked, AT_300, turns, lambda turn: turn.over)
     over["health_p99_ms"] = percentile([seconds for turn in turns for seconds in turn.health], 99)
     over["health_failures"] = sum(turn.health_failures for turn in turns)
@@ -187,16 +200,16 @@ def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
     over["lost"] = None  # refusing is the point
     over["of_peak_by_cpu"] = _median([turn.peak_cpu / turn.over_cpu for turn in turns])
     peak = {"what": asked, "how": f"peak, {callers} callers", "goodput": _median([turn.peak.goodput for turn in turns])}
-    return [peak, calm, broken, over]
+    return [peak, calm, broken, added, over]
 
 
-def p99_over_without(turns: Sequence[Turn]) -> float:
+def p99_over_without(turns: Sequence[Turn], of: OutcomeOf) -> float:
     """Of the calls that went out on time: the median over turns, as of every other ratio. Over all turns together one
     stall of the machine in one of them decides."""
-    return _median([percentile(turn.broken.on_time, 99) / percentile(turn.comfortable.on_time, 99) for turn in turns])
+    return _median([percentile(of(turn).on_time, 99) / percentile(turn.comfortable.on_time, 99) for turn in turns])
 
 
-def _row(asked: str, how: str, turns: Sequence[Turn], of: Callable[[Turn], Outcome]) -> Row:
+def _row(asked: str, how: str, turns: Sequence[Turn], of: OutcomeOf) -> Row:
     outcomes = [of(turn) for turn in turns]
     ok = [percentile(each.ok, 50) for each in outcomes], [percentile(each.ok, 99) for each in outcomes]
     refused = [seconds for each in outcomes for seconds in each.refused]

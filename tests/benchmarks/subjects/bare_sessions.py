@@ -1,6 +1,7 @@
 """The forward work of an explanation and nothing else: exactly its session calls, recorded once and made again.
 
-Recorded from outside, where onnxruntime is entered, so that whatever the backend makes of its sessions is seen.
+Recorded from outside, where onnxruntime's compiled code is entered, so that whatever the backend makes of its sessions
+is seen.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
+from onnxruntime.capi.onnxruntime_pybind11_state import InferenceSession
 
 from explaind.backends import onnx_sessions
 from explaind.backends.cuda_thread import cuda_thread
@@ -78,7 +79,7 @@ def recording(*, keep: bool = True) -> Iterator[Recorded]:
     keep: the inputs, so that the calls can be made again."""
     recorded, running = Recorded(keep), _Running()
     named = onnx_sessions.Session.run
-    originals = {entry: getattr(onnxruntime.InferenceSession, entry) for entry in ENTRIES}
+    originals = {entry: getattr(InferenceSession, entry) for entry in ENTRIES}
 
     def run(session: Any, *arrays: Any, **keywords: Any) -> Any:
         running.graph, running.rows = session._name, len(arrays[0])
@@ -89,13 +90,13 @@ def recording(*, keep: bool = True) -> Iterator[Recorded]:
 
     onnx_sessions.Session.run = run  # type: ignore[method-assign]
     for entry, original in originals.items():
-        setattr(onnxruntime.InferenceSession, entry, _entry(original, recorded, running))
+        setattr(InferenceSession, entry, _entry(original, recorded, running))
     try:
         yield recorded
     finally:
         onnx_sessions.Session.run = named  # type: ignore[method-assign]
         for entry, original in originals.items():
-            setattr(onnxruntime.InferenceSession, entry, original)
+            setattr(InferenceSession, entry, original)
 
 
 def _entry(original: Callable[..., Any], recorded: Recorded, running: _Running) -> Callable[..., Any]:
