@@ -85,7 +85,7 @@ def _effort(asked: argparse.Namespace) -> Effort:
     if asked.quick:
         effort = effort.quick()
     if asked.long:
-        effort = replace(effort, digits=LONG_DIGITS, soak_requests=LONG_SOAK)
+        effort = replace(effort, digits=LONG_DIGITS, torch_digits=LONG_DIGITS, soak_requests=LONG_SOAK)
     given = {"turns": asked.turns, "digits": asked.digits, "soak_requests": asked.soak}
     return replace(effort, **{name: value for name, value in given.items() if value is not None})
 
