@@ -43,13 +43,28 @@ def with_convolutions(graph: bytes, machine: str = platform.machine()) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
+def channels(kernels: str, weights: Mapping[str, Sequence[int]], made: Mapping[str, pb.Node]) -> tuple[int, int] | None:
+    """Channels out and in of a convolution over height and width by these kernels, turned ones too; None: it is over
+    other axes, or its kernels are computed.
+
+    weights: shapes by name; made: the nodes of the graph by the names of what they make.
+    """
+    turned = kernels.startswith(_name("turned/"))
+    name = made[made[kernels].input[0]].input[0] if turned else kernels
+    shape = weights.get(name, ())
+    if len(shape) != 4:
+        return None
+    return (shape[1], shape[0]) if turned else (shape[0], shape[1])
+
+
 def _rewritten(node: pb.Node, weights: Mapping[str, tuple[int, ...]]) -> Iterator[pb.Node]:
     """`node`, or what takes its place: the kernels' turning, which onnxruntime does once when it opens the graph, and
     the convolution."""
-    if node.op_type != "ConvTranspose" or node.domain or len(node.input) < 2 or node.input[1] not in weights:
+    shape = weights.get(node.input[1], ()) if len(node.input) > 1 else ()
+    if node.op_type != "ConvTranspose" or node.domain or len(shape) != 4:
         yield node
         return
-    inputs, outputs, *kernel = weights[node.input[1]]
+    inputs, outputs, *kernel = shape
     pads = _pads(node, kernel)
     if pads is None or inputs % BLOCK or outputs % BLOCK:
         yield node
@@ -70,7 +85,7 @@ def _pads(node: pb.Node, kernel: Sequence[int]) -> tuple[int, ...] | None:
     given = {attribute.name: attribute for attribute in node.attribute}
     steady = ((given[name].ints, value) for name, value in (("strides", 1), ("dilations", 1), ("output_padding", 0))
               if name in given)  # fmt: skip
-    if len(kernel) != 2 or any(each != value for values, value in steady for each in values):
+    if any(each != value for values, value in steady for each in values):
         return None
     if "output_shape" in given or ("group" in given and given["group"].i != 1) or _automatic(given):
         return None

@@ -99,6 +99,13 @@ def test_weights_and_codes_are_checked_too(models: BundleModels) -> None:
     assert caught.value.field == "codes"
 
 
+def test_onnxruntime_is_called_beneath_its_wrapper(untrained_bundle: Path) -> None:
+    """Which goes over to another device by itself; and costs more."""
+    weights = (untrained_bundle / "weights.safetensors").read_bytes()
+    session = onnx_sessions.Session(untrained_bundle / "classifier.onnx", weights=weights, threads=1, device="cpu")
+    assert type(session._compiled) is foreign.InferenceSession
+
+
 def test_every_exception_of_onnxruntime_becomes_ours(untrained_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     weights = (untrained_bundle / "weights.safetensors").read_bytes()
     session = onnx_sessions.Session(untrained_bundle / "classifier.onnx", weights=weights, threads=1, device="cpu")

@@ -75,6 +75,14 @@ def test_what_is_no_such_convolution_stays(attributes: dict[str, Any]) -> None:
     assert with_convolutions(graph, MACHINE) is graph
 
 
+@pytest.mark.parametrize("shape", [(16,), (16, 32), (16, 32, 3), (16, 32, 3, 3, 3)])
+def test_kernels_of_other_axes_stay(shape: tuple[int, ...]) -> None:
+    model = _transposed(bias=False)
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.ones(shape, np.float32), "w"))
+    graph = model.SerializeToString()
+    assert with_convolutions(graph, MACHINE) is graph
+
+
 def test_weights_that_are_computed_stay() -> None:
     model = _transposed(bias=False)
     model.graph.initializer[0].name = "other"

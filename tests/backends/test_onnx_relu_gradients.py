@@ -1,10 +1,12 @@
-"""Gradients of ReLUs between convolutions become products of the same bits, and what is not foreseen stays."""
+"""Gradients of ReLUs between convolutions become products of the same numbers, and what is not foreseen stays."""
 
 from __future__ import annotations
 
 import platform
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,31 +22,41 @@ from explaind.backends.onnx_sessions import Session
 from tests.demo_store import STORE
 
 MACHINE = "x86_64"
+_ZERO = np.float32(0.0)
 GRAPHS = ["morphing_morph_gradient.onnx", "classifier_gradient.onnx"]
 
 
 def _model(
-    *, channels: int = 16, condition: str = "LessOrEqual", other: float = 0.0, activation: str = "Relu"
+    *,
+    channels: int = 16,
+    condition: Sequence[str] = ("LessOrEqual", "r", "zero"),
+    where: Sequence[str] = ("closed", "zero", "g"),
+    activation: str = "Relu",
+    zero: NDArray[Any] | np.generic = _ZERO,
+    back: tuple[int, int] | None = None,
+    group: int = 1,
 ) -> ModelProto:
-    """x, h (B, 1, 6, 6) → the gradient by x of a convolution with a ReLU behind it, where h's convolution comes back to
-    the ReLU."""
+    """x (B, 1, 6, 6), h (B, group, 6, 6) → the gradient by x of a convolution with a ReLU behind it, where h's
+    convolution comes back to the ReLU. back: channels out and in of h's."""
     random = np.random.default_rng(3)
-    forth, back = (random.standard_normal((channels, 1, 3, 3), dtype=np.float32) for _ in range(2))
+    kernels = (channels, 1), back or (channels, 1)
+    forth, back_kernels = (random.standard_normal((*each, 3, 3), dtype=np.float32) for each in kernels)
     weights = [
         numpy_helper.from_array(forth, "forth"),
-        numpy_helper.from_array(back, "back"),
-        numpy_helper.from_array(np.float32(0.0), "zero"),
-        numpy_helper.from_array(np.float32(other), "other"),
+        numpy_helper.from_array(back_kernels, "back"),
+        numpy_helper.from_array(np.asarray(zero), "zero"),
+        numpy_helper.from_array(np.asarray(np.float32(1.0)), "one"),
     ]
     nodes = [
         helper.make_node("Conv", ["x", "forth"], ["before"]),
         helper.make_node(activation, ["before"], ["r"]),
-        helper.make_node("Conv", ["h", "back"], ["g"]),
-        helper.make_node(condition, ["r", "zero"], ["closed"]),
-        helper.make_node("Where", ["closed", "other", "g"], ["passed"]),
+        helper.make_node("Conv", ["h", "back"], ["g"], group=group),
+        helper.make_node(condition[0], condition[1:], ["closed"]),
+        helper.make_node("Where", where, ["passed"]),
         helper.make_node("ConvTranspose", ["passed", "forth"], ["y"]),
     ]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 1, 6, 6]) for name in ("x", "h", "y")]
+    sizes = {"x": 1, "h": group, "y": 1}
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", n, 6, 6]) for name, n in sizes.items()]
     graph = helper.make_graph(nodes, "graph", ends[:2], ends[2:], weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
 
@@ -54,8 +66,11 @@ def _operators(graph: bytes) -> Counter[str]:
 
 
 def _run(graph: bytes, x: NDArray[np.float32], h: NDArray[np.float32]) -> NDArray[np.float32]:
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(None, {"x": x, "h": h})[0])
+    return np.asarray(_session(graph).run(None, {"x": x, "h": h})[0])
+
+
+def _session(graph: bytes) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
 
 
 def _images(seed: int) -> NDArray[np.float32]:
@@ -63,7 +78,7 @@ def _images(seed: int) -> NDArray[np.float32]:
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e-25, 1e30])
-def test_the_same_bits_by_a_product(scale: float) -> None:
+def test_the_same_numbers_by_a_product(scale: float) -> None:
     graph = _model().SerializeToString()
     found = with_products(graph, MACHINE)
     onnx.checker.check_model(onnx.load_from_string(found), full_check=True)
@@ -76,17 +91,65 @@ def test_the_same_bits_by_a_product(scale: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "model",
+    "how",
     [
-        _model(channels=8),
-        _model(condition="Less"),
-        _model(other=1.0),
-        _model(activation="Identity"),
-        _model(activation="LeakyRelu"),
+        {"channels": 8},
+        {"condition": ("Less", "r", "zero")},
+        {"condition": ("LessOrEqual", "r", "one")},
+        {"condition": ("LessOrEqual", "zero", "r")},
+        {"condition": ("LessOrEqual", "r")},
+        {"condition": ("LessOrEqual",)},
+        {"where": ("closed", "one", "g")},
+        {"where": ("closed", "g", "zero")},
+        {"where": ("closed", "zero")},
+        {"where": ("elsewhere", "zero", "g")},
+        {"activation": "Identity"},
+        {"activation": "LeakyRelu"},
+        {"zero": np.zeros((1, 1, 1), np.float32)},
+        {"zero": np.float64(0.0)},
+        {"zero": np.float16(0.0)},
+        {"back": (32, 1)},
+        {"back": (16, 1), "group": 2},
     ],
-    ids=["channels", "condition", "value", "identity", "leaky"],
+    ids=str,
 )
-def test_what_is_no_such_gradient_stays(model: ModelProto) -> None:
+def test_what_is_no_such_gradient_stays(how: dict[str, Any]) -> None:
+    graph = _model(**how).SerializeToString()
+    assert with_products(graph, MACHINE) is graph
+
+
+@pytest.mark.parametrize("node", range(6))
+def test_operators_of_other_domains_stay(node: int) -> None:
+    model = _model()
+    model.graph.node[node].domain = "elsewhere"
+    graph = model.SerializeToString()
+    assert (with_products(graph, MACHINE) is graph) == (node < 5)
+
+
+@pytest.mark.parametrize("axes", [1, 3])
+def test_convolutions_over_other_axes_stay(axes: int) -> None:
+    model = _model()
+    for place, name in enumerate(("forth", "back")):
+        kernels = numpy_helper.from_array(np.ones((16, 1, *[3] * axes), np.float32), name)
+        model.graph.initializer[place].CopyFrom(kernels)
+    graph = model.SerializeToString()
+    assert with_products(graph, MACHINE) is graph
+
+
+def test_kernels_that_someone_else_computes_stay() -> None:
+    model = _model()
+    model.graph.initializer[1].name = "other"
+    model.graph.node.insert(0, helper.make_node("Transpose", ["other"], ["exchanged"], perm=(0, 1, 3, 2)))
+    model.graph.node.insert(1, helper.make_node("Slice", ["exchanged", "from", "to"], ["back"]))
+    graph = model.SerializeToString()
+    assert with_products(graph, MACHINE) is graph
+
+
+def test_graphs_that_hold_graphs_stay() -> None:
+    """What they take from outside is named in them alone."""
+    model = _model()
+    inner = helper.make_graph([helper.make_node("Not", ["closed"], ["open"])], "inner", [], [])
+    model.graph.node.append(helper.make_node("If", ["asked"], ["found"], then_branch=inner, else_branch=inner))
     graph = model.SerializeToString()
     assert with_products(graph, MACHINE) is graph
 
@@ -102,17 +165,19 @@ def test_a_condition_that_someone_else_asks_stays_beside_the_product() -> None:
     model = _model()
     model.graph.node.append(helper.make_node("Not", ["closed"], ["open"]))
     model.graph.output.append(helper.make_tensor_value_info("open", TensorProto.BOOL, ["batch", 16, 4, 4]))
-    found = with_products(model.SerializeToString(), MACHINE)
-    assert _operators(found)["LessOrEqual"] == 1
-    assert _operators(found)["Where"] == 0
-    onnxruntime.InferenceSession(found, providers=["CPUExecutionProvider"])
+    before = model.SerializeToString()
+    found = with_products(before, MACHINE)
+    assert (_operators(found)["LessOrEqual"], _operators(found)["Where"]) == (1, 0)
+    mine, its = (_session(graph).run(None, {"x": _images(4), "h": _images(5)}) for graph in (found, before))
+    for one, other in zip(mine, its, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_two_gradients_of_one_relu_share_what_passes() -> None:
     model = _model()
     model.graph.node.extend(
         [
-            helper.make_node("Where", ["closed", "other", "g"], ["again"]),
+            helper.make_node("Where", ["closed", "zero", "g"], ["again"]),
             helper.make_node("ConvTranspose", ["again", "forth"], ["z"]),
         ]
     )
@@ -134,7 +199,7 @@ def test_what_is_no_graph_is_left_for_onnxruntime_to_refuse() -> None:
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-def test_the_demo_bundle_s_gradients_are_the_same_to_the_bit(name: str) -> None:
+def test_the_demo_bundle_s_gradients_are_the_same_numbers(name: str) -> None:
     path, weights = STORE / "mnist/1" / name, (STORE / "mnist/1" / tables.WEIGHTS).read_bytes()
     before = with_convolutions(path.read_bytes(), MACHINE)
     graph = with_products(before, MACHINE)

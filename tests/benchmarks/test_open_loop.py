@@ -80,20 +80,20 @@ def turn(calm: float, spoilt: float) -> Turn:
     return Turn(none, *calls, none, 1.0, 1.0, [], 0)
 
 
-def over(turns: Sequence[Turn]) -> float:
+def among_broken(turns: Sequence[Turn]) -> float:
     return p99_over_without(turns, lambda turn: turn.broken)
 
 
 def test_a_slow_turn_is_no_tail() -> None:
     """A machine that is ten times as slow in one turn is as slow without the broken calls."""
-    assert over([turn(0.01, 2.0), turn(0.1, 2.0)]) == pytest.approx(1.0)
-    assert over([turn(0.01, 3.0), turn(0.1, 3.0)]) == pytest.approx(1.5)
+    assert among_broken([turn(0.01, 2.0), turn(0.1, 2.0)]) == pytest.approx(1.0)
+    assert among_broken([turn(0.01, 3.0), turn(0.1, 3.0)]) == pytest.approx(1.5)
 
 
 def test_a_stall_of_the_machine_in_one_turn_decides_nothing() -> None:
     stalled = turn(0.01, 40.0)
-    assert over([turn(0.01, 2.0), stalled, turn(0.01, 2.0)]) == pytest.approx(1.0)
-    assert over([turn(0.01, 3.0), stalled, turn(0.01, 3.0)]) == pytest.approx(1.5)
+    assert among_broken([turn(0.01, 2.0), stalled, turn(0.01, 2.0)]) == pytest.approx(1.0)
+    assert among_broken([turn(0.01, 3.0), stalled, turn(0.01, 3.0)]) == pytest.approx(1.5)
 
 
 def test_outcomes_of_two_loads_are_those_of_one() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.benchmarks import bars, page
 from tests.benchmarks.__main__ import PARTS, main
+from tests.benchmarks.parts import open_load
 from tests.benchmarks.results import Part, Results
 from tests.benchmarks.tables import cell, markdown
 
@@ -99,6 +100,13 @@ def test_the_committed_page_shows_the_committed_run() -> None:
 def test_every_bar_of_the_issue_has_a_row_of_its_own() -> None:
     names = [bar.what for bar in bars.BARS]
     assert len(set(names)) == len(names) == 20
+
+
+@pytest.mark.parametrize("measured", [[], [open_load.AT_70_BROKEN], [open_load.AT_70_ADDED]])
+def test_a_bar_of_which_a_part_was_not_measured_is_not_passed(measured: list[str]) -> None:
+    rows = [row("path mask", how, lost_beyond_without=0) for how in measured]
+    (lost,) = (bar for bar in bars.BARS if "lost" in bar.what)
+    assert lost.row(Results(MACHINE, {"open loop": Part(name="open loop", title="", rows=rows)}))["passed"] == "not run"
 
 
 @pytest.mark.parametrize("arguments", [["--only", "nothing"], ["--turns", "many"]])

@@ -1,6 +1,6 @@
 """From the command to health SERVING: what an orchestrator waits for.
 
-With compiled bytecode, as every installation has, also where the run itself is told to write none.
+With compiled bytecode, as pip leaves an installation, also where the run itself is told to write none.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ CALLERS = (4, 16, 32)
 COMFORTABLE, TOO_MUCH = 0.7, 3.0
 BROKEN_EVERY = 10
 ENOUGH = 100
-"""Good calls in a load without broken ones or among them, at least: the p99 of a few is their maximum."""
+"""Calls in a load without broken ones or with them, at least: the p99 of a few is their maximum."""
 HEALTH_SECONDS = 0.1
 """Between two probes, as of a few balancers; each takes the cores that are measured."""
 LONGEST = 6
@@ -39,8 +39,8 @@ AT_70_BROKEN, AT_70_ADDED = "70 % of peak, 1 in 10 broken", "70 % of peak, broke
 
 @dataclass(frozen=True)
 class Turn:
-    """Outcomes at the peak, at 70 % of it without broken calls, with a tenth of the calls broken, with as many broken
-    ones added to the good ones, and at three times it.
+    """Outcomes at the peak, at 70 % of it without broken calls, with a tenth of the calls broken, with those broken
+    ones on top of as many good ones, and at three times it.
 
     peak_cpu, over_cpu: the daemon's seconds for an OK answer."""
 
@@ -84,7 +84,7 @@ def measure(effort: Effort) -> list[Part]:
                 "Generator, health probe and daemon share the cores: what they take, the daemon lacks. By CPU: OK "
                 "answers for a CPU second of the daemon, of those at the peak.",
                 "Broken: of as many calls one in ten, or on top of as many good ones, which is a ninth more load. Two "
-                "loads of each a turn, of a hundred good calls and more where time allows; their p99s are compared "
+                "loads of each a turn, of a hundred calls and more where time allows; their p99s are compared "
                 "turn by turn, without the bursts that the generator sends after a stall of the machine, and the ratio "
                 "is of the median turn. Health is asked ten times a second.",
             ),
