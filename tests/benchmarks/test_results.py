@@ -24,7 +24,7 @@ MACHINE = {
 }
 
 
-def row(what: str, how: str, **figures: float) -> dict[str, object]:
+def row(what: str, how: str, **figures: object) -> dict[str, object]:
     return {"what": what, "how": how, **figures}
 
 
@@ -34,8 +34,8 @@ def results() -> Results:
         name="explanations",
         title="Title",
         rows=[
-            row("all three", "in process, one thread", median_ms=30.0),
-            row("all three", "bare sessions", median_ms=24.0),
+            row("all three", "in process, one thread", median_ms=30.0, turn_medians_ms=[30.0, 30.0, 90.0]),
+            row("all three", "bare sessions", median_ms=24.0, turn_medians_ms=[24.0, 24.0, 72.0]),
             row("ranking + anomaly", "gRPC echo", median_ms=1.0, p99_ms=math.nan),
         ],
         notes=("A note.",),
@@ -100,6 +100,17 @@ def test_the_committed_page_shows_the_committed_run() -> None:
 def test_every_bar_of_the_issue_has_a_row_of_its_own() -> None:
     names = [bar.what for bar in bars.BARS]
     assert len(set(names)) == len(names) == 20
+
+
+def test_a_ratio_is_of_two_things_in_the_same_turn(results: Results) -> None:
+    """Each is slow in one turn more than the other: of the medians the ratio would be 3, or a third of 1.25."""
+    explanations = results.parts["explanations"]
+    explanations.rows[0]["turn_medians_ms"], explanations.rows[1]["turn_medians_ms"] = [30, 90, 90], [24, 24, 72]
+    (told,) = (bar.row(results)["measured"] for bar in bars.BARS if "bare session" in bar.what)
+    assert told == pytest.approx(1.25)
+    explanations.rows[1]["turn_medians_ms"] = [24, 24]
+    (told,) = (bar.row(results)["measured"] for bar in bars.BARS if "bare session" in bar.what)
+    assert math.isnan(told)
 
 
 @pytest.mark.parametrize("measured", [[], [open_load.AT_70_BROKEN], [open_load.AT_70_ADDED]])
