@@ -3,8 +3,7 @@
 With a stride of 1 a transposed convolution is a convolution with its kernels turned round and its channels exchanged.
 onnxruntime has blocked kernels for convolutions only; a transposed one it multiplies out and adds up pixel by pixel. On
 AVX2, in turns on the demo bundle: 25 decoded images in 0.88 of the time, 18 gradients of a classifier in 0.94, 5 of a
-morph in 0.95; one image alone in 1.04; AVX-512 was not measured. The files of a
-bundle stay as they are.
+morph in 0.95; one image alone in 1.04; AVX-512 was not measured. The files of a bundle stay as they are.
 """
 
 from __future__ import annotations
@@ -43,18 +42,18 @@ def with_convolutions(graph: bytes, machine: str = platform.machine()) -> bytes:
     return model.SerializeToString(deterministic=True)
 
 
-def channels(kernels: str, weights: Mapping[str, Sequence[int]], made: Mapping[str, pb.Node]) -> tuple[int, int] | None:
+def channels(kernels: str, weights: Mapping[str, pb.Tensor], made: Mapping[str, pb.Node]) -> tuple[int, int] | None:
     """Channels out and in of a convolution over height and width by these kernels, turned ones too; None: it is over
     other axes, or its kernels are computed.
 
-    weights: shapes by name; made: the nodes of the graph by the names of what they make.
+    weights: by name; made: the nodes of the graph by the names of what they make.
     """
-    turned = kernels.startswith(_name("turned/"))
-    name = made[made[kernels].input[0]].input[0] if turned else kernels
-    shape = weights.get(name, ())
-    if len(shape) != 4:
+    turned = kernels in made and kernels.startswith(_name("turned/"))
+    tensor = weights.get(made[made[kernels].input[0]].input[0] if turned else kernels)
+    if tensor is None or len(tensor.dims) != 4:
         return None
-    return (shape[1], shape[0]) if turned else (shape[0], shape[1])
+    first, second = tensor.dims[:2]
+    return (second, first) if turned else (first, second)
 
 
 def _rewritten(node: pb.Node, weights: Mapping[str, tuple[int, ...]]) -> Iterator[pb.Node]:

@@ -39,7 +39,7 @@ def with_products(graph: bytes, machine: str = platform.machine()) -> bytes:
         return graph  # whose graphs within may use any value of this one
     rewriting = _Rewriting(model.graph)
     nodes = [new for node in model.graph.node for new in rewriting.of(node)]
-    if not rewriting.count:
+    if not rewriting.replaced:
         return graph
     del model.graph.node[:]
     model.graph.node.extend(rewriting.without_unused(nodes))
@@ -48,17 +48,15 @@ def with_products(graph: bytes, machine: str = platform.machine()) -> bytes:
 
 
 class _Rewriting:
-    """Of one graph. count: how many gradients are products now."""
+    """Of one graph. replaced: the comparisons by which a gradient passed that is a product now."""
 
     def __init__(self, graph: pb.Graph) -> None:
         self._graph = graph
         self._made = {name: node for node in graph.node for name in node.output}
         self._weights = {tensor.name: tensor for tensor in graph.initializer}
-        self._shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
         self._channels: dict[str, int] = {}
-        self._replaced: set[str] = set()
+        self.replaced: set[str] = set()
         self._told = {value.name for values in (graph.value_info, graph.input, graph.output) for value in values}
-        self.count = 0
 
     def of(self, node: pb.Node) -> Iterator[pb.Node]:
         """`node`, or what takes its place."""
@@ -70,8 +68,7 @@ class _Rewriting:
         if outputs not in self._channels:
             self._channels[outputs] = channels_of_both
             yield from _passes(outputs, channels_of_both)
-        self.count += 1
-        self._replaced.add(node.input[0])
+        self.replaced.add(node.input[0])
         passing = _named(outputs, "passing")
         for name in (gradient, passing, node.output[0]):
             self._tell_batch(name, _named(outputs, "batch"))
@@ -80,7 +77,7 @@ class _Rewriting:
     def without_unused(self, nodes: list[pb.Node]) -> list[pb.Node]:
         """`nodes` but the comparisons that nobody asks any more."""
         asked = {name for node in nodes for name in node.input} | {value.name for value in self._graph.output}
-        unused = self._replaced - asked
+        unused = self.replaced - asked
         return [node for node in nodes if unused.isdisjoint(node.output)]
 
     def constants(self) -> list[pb.Tensor]:
@@ -118,7 +115,7 @@ class _Rewriting:
         node = self._made.get(value)
         if not _is(node, "Conv", 2, 3) or any(each.name == "group" and each.i != 1 for each in node.attribute):
             return 0
-        outputs, inputs = channels(node.input[1], self._shapes, self._made) or (1, 1)
+        outputs, inputs = channels(node.input[1], self._weights, self._made) or (1, 1)
         return 0 if outputs % BLOCK or (inputs % BLOCK and inputs != 1) else outputs
 
     def _tell_batch(self, name: str, batch: str) -> None:

@@ -10,10 +10,8 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from explaind.backends import networks as tables
 from explaind.backends.onnx_convolutions import with_convolutions
-from explaind.backends.onnx_sessions import Session
-from tests.demo_store import STORE
+from tests.backends import demo_graphs
 
 MACHINE = "x86_64"
 
@@ -102,13 +100,8 @@ def test_what_is_no_graph_is_left_for_onnxruntime_to_refuse() -> None:
 
 @pytest.mark.parametrize("name", ["morphing_decoder.onnx", "morphing_morph_gradient.onnx", "classifier_gradient.onnx"])
 def test_the_demo_bundle_s_graphs_compute_the_same_with_weights_beside_them(name: str) -> None:
-    path, weights = STORE / "mnist/1" / name, (STORE / "mnist/1" / tables.WEIGHTS).read_bytes()
-    graph = with_convolutions(path.read_bytes(), MACHINE)
-    assert graph != path.read_bytes()
-    random = np.random.default_rng(5)
-    shapes = {"codes": (5, 100), "images": (5, 1, 28, 28), "weights": (5, 10)}
-    names = [value.name for value in onnx.load(path, load_external_data=False).graph.input]
-    inputs = [random.random(shapes[each], dtype=np.float32) for each in names]
-    one, other = (Session(path, weights=weights, threads=1, device="cpu", graph=g) for g in (None, graph))
-    for mine, its in zip(other.run(*inputs), one.run(*inputs), strict=True):
+    content = demo_graphs.path_of(name).read_bytes()
+    graph = with_convolutions(content, MACHINE)
+    assert graph != content
+    for mine, its in zip(demo_graphs.outputs(name, graph), demo_graphs.outputs(name), strict=True):
         np.testing.assert_allclose(mine, its, rtol=1e-4, atol=2e-5)

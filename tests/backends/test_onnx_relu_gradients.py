@@ -18,12 +18,10 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 from explaind.backends import networks as tables
 from explaind.backends.onnx_convolutions import MACHINES, with_convolutions
 from explaind.backends.onnx_relu_gradients import with_products
-from explaind.backends.onnx_sessions import Session
-from tests.demo_store import STORE
+from tests.backends import demo_graphs
 
 MACHINE = "x86_64"
 _ZERO = np.float32(0.0)
-GRAPHS = ["morphing_morph_gradient.onnx", "classifier_gradient.onnx"]
 
 
 def _model(
@@ -198,34 +196,35 @@ def test_what_is_no_graph_is_left_for_onnxruntime_to_refuse() -> None:
     assert with_products(b"\xff no graph, Where", MACHINE) == b"\xff no graph, Where"
 
 
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.fixture(params=["morphing_morph_gradient.onnx", "classifier_gradient.onnx"])
+def name(request: pytest.FixtureRequest) -> str:
+    """Of a graph of the demo bundle."""
+    return str(request.param)
+
+
+def _before_and_after(name: str) -> tuple[bytes, bytes]:
+    before = with_convolutions(demo_graphs.path_of(name).read_bytes(), MACHINE)
+    return before, with_products(before, MACHINE)
+
+
 def test_the_demo_bundle_s_gradients_are_the_same_numbers(name: str) -> None:
-    path, weights = STORE / "mnist/1" / name, (STORE / "mnist/1" / tables.WEIGHTS).read_bytes()
-    before = with_convolutions(path.read_bytes(), MACHINE)
-    graph = with_products(before, MACHINE)
-    assert _operators(graph)["Where"] < _operators(before)["Where"]
-    random = np.random.default_rng(5)
-    shapes = {"codes": (5, 100), "images": (5, 1, 28, 28), "weights": (5, 10)}
-    names = [value.name for value in onnx.load(path, load_external_data=False).graph.input]
-    inputs = [random.random(shapes[each], dtype=np.float32) for each in names]
-    one, other = (Session(path, weights=weights, threads=1, device="cpu", graph=g) for g in (before, graph))
-    for mine, its in zip(other.run(*inputs), one.run(*inputs), strict=True):
+    before, after = _before_and_after(name)
+    assert _operators(after)["Where"] < _operators(before)["Where"]
+    for mine, its in zip(demo_graphs.outputs(name, after), demo_graphs.outputs(name, before), strict=True):
         np.testing.assert_array_equal(mine, its)
 
 
 @pytest.mark.skipif(platform.machine() not in MACHINES, reason="onnxruntime computes on blocks on x86-64")
-@pytest.mark.parametrize("name", GRAPHS)
 def test_products_stay_on_blocks(name: str, tmp_path: Path) -> None:
     """Else they would cost more than what they stand for."""
-    path = STORE / "mnist/1" / name
-    before = with_convolutions(path.read_bytes(), MACHINE)
-    laid_out = [_layouts(path, graph, tmp_path) for graph in (before, with_products(before, MACHINE))]
-    assert laid_out[1] <= laid_out[0] - 2 * (_operators(before)["Where"] - _operators(with_products(before))["Where"])
+    before, after = _before_and_after(name)
+    products = _operators(before)["Where"] - _operators(after)["Where"]
+    assert _layouts(after, tmp_path) <= _layouts(before, tmp_path) - 2 * products
 
 
-def _layouts(path: Path, graph: bytes, folder: Path) -> int:
+def _layouts(graph: bytes, folder: Path) -> int:
     """How often onnxruntime lays values out anew, into blocks or out of them."""
-    weights, options = (path.parent / tables.WEIGHTS).read_bytes(), onnxruntime.SessionOptions()
+    weights, options = demo_graphs.weights(), onnxruntime.SessionOptions()
     options.optimized_model_filepath, options.log_severity_level = str(folder / "optimized.onnx"), 3
     options.add_external_initializers_from_files_in_memory([tables.WEIGHTS], [weights], [len(weights)])
     onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

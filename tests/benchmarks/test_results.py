@@ -103,7 +103,7 @@ def test_every_bar_of_the_issue_has_a_row_of_its_own() -> None:
 
 
 def test_a_ratio_is_of_two_things_in_the_same_turn(results: Results) -> None:
-    """Each is slow in one turn more than the other: of the medians the ratio would be 3, or a third of 1.25."""
+    """Each is slow in one turn more than the other: of the medians the ratio would be 3.75."""
     explanations = results.parts["explanations"]
     explanations.rows[0]["turn_medians_ms"], explanations.rows[1]["turn_medians_ms"] = [30, 90, 90], [24, 24, 72]
     (told,) = (bar.row(results)["measured"] for bar in bars.BARS if "bare session" in bar.what)

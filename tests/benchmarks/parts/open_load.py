@@ -185,13 +185,8 @@ def _without_and_with_broken(
 
 def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
     calm = _row(asked, AT_70, turns, lambda turn: turn.comfortable)
-    broken = _row(asked, AT_70_BROKEN, turns, lambda turn: turn.broken)
-    added = _row(asked, AT_70_ADDED, turns, lambda turn: turn.added)
-    for row, of in ((broken, lambda turn: turn.broken), (added, lambda turn: turn.added)):
-        row["broken_ends"] = dict(sum((of(turn).broken_ends for turn in turns), Counter()))
-        row["p99_over_without"] = p99_over_without(turns, of)
-        # A machine that stalls makes a daemon refuse some, broken ones or not.
-        row["lost_beyond_without"] = max(row["lost"] - calm["lost"], 0)
+    broken = _broken_row(asked, AT_70_BROKEN, turns, lambda turn: turn.broken, calm["lost"])
+    added = _broken_row(asked, AT_70_ADDED, turns, lambda turn: turn.added, calm["lost"])
     over = _row(asked, AT_300, turns, lambda turn: turn.over)
     over["health_p99_ms"] = percentile([seconds for turn in turns for seconds in turn.health], 99)
     over["health_failures"] = sum(turn.health_failures for turn in turns)
@@ -201,6 +196,15 @@ def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
     over["of_peak_by_cpu"] = _median([turn.peak_cpu / turn.over_cpu for turn in turns])
     peak = {"what": asked, "how": f"peak, {callers} callers", "goodput": _median([turn.peak.goodput for turn in turns])}
     return [peak, calm, broken, added, over]
+
+
+def _broken_row(asked: str, how: str, turns: Sequence[Turn], of: OutcomeOf, lost: int) -> Row:
+    """lost: without broken ones; a machine that stalls makes a daemon refuse some."""
+    row = _row(asked, how, turns, of)
+    row["broken_ends"] = dict(sum((of(turn).broken_ends for turn in turns), Counter()))
+    row["p99_over_without"] = p99_over_without(turns, of)
+    row["lost_beyond_without"] = max(row["lost"] - lost, 0)
+    return row
 
 
 def p99_over_without(turns: Sequence[Turn], of: OutcomeOf) -> float:

@@ -25,6 +25,8 @@ BACKEND_NAMES = (PREDICTION, RANKING, ANOMALY, MASK, ALL)
 EXPLAIN = "explain"
 """TorchServe's, for an attribution."""
 _COMPARED = {call: place for place, call in enumerate((PREDICTION, RANKING, BOTH, ANOMALY, MASK, EXPLAIN, ALL))}
+_BESIDE = {BARE: ALONE, PEER: ONE_WORKER}
+"""In whose place in a turn the calls of an arm stand, among its own."""
 _SUBJECTS = "tests.benchmarks.subjects"
 
 
@@ -67,7 +69,7 @@ def _arms(effort: Effort, stack: ExitStack) -> dict[str, Worker]:
         ONE_WORKER: worker(
             "over_grpc:explaining", address=single.address, pid=single.pid, names=(ANOMALY, MASK, ALL), batches=BATCHES
         ),
-        PEER: worker("torchserve_explain:explaining", store=store),  # beside what is compared with it
+        PEER: worker("torchserve_explain:explaining", store=store),
         ECHO: worker("echo:echoing", sizes={name: served.facts[name] for name in (PREDICTION, BOTH, ALL)}),
         TORCH: worker("in_process:explaining", store=store, backend="torch", names=BACKEND_NAMES),
         TORCHSERVE: worker("in_process:explaining", store=store, backend="torchserve", names=BACKEND_NAMES),
@@ -78,20 +80,14 @@ def _arms(effort: Effort, stack: ExitStack) -> dict[str, Worker]:
 def _subjects(arms: Mapping[str, Worker]) -> dict[Key, Subject]:
     """In the order of a turn. What the issue compares stands side by side: a machine that others share is as fast as it
     was for a few seconds only."""
-    subjects: dict[Key, Subject] = {}
-    for together in (
-        (IN_PROCESS,),
-        (GRPC,),
-        (ALONE, BARE),
-        (ONE_WORKER, PEER),
-        (ECHO,),
-        (TORCH,),
-        (TORCHSERVE,),
-        (IN_TORCH,),
-    ):
-        keys = [(call, how) for how in together for call in arms[how].calls]
-        for call, how in sorted(keys, key=lambda key: _COMPARED.get(key[0], len(_COMPARED))):
-            subjects[call, how] = arms[how].subject(call)
+    places = {how: place for place, how in enumerate(arms)}
+
+    def place(key: Key) -> tuple[int, int]:
+        call, how = key
+        return places[_BESIDE.get(how, how)], _COMPARED.get(call, len(_COMPARED))
+
+    keys = sorted(((call, how) for how, arm in arms.items() for call in arm.calls), key=place)
+    subjects: dict[Key, Subject] = {(call, how): arms[how].subject(call) for call, how in keys}
     subjects[EXPLAIN, _at_once(PEER)] = arms[PEER].subject(EXPLAIN, AT_ONCE)
     subjects[MASK, _at_once(ONE_WORKER)] = arms[ONE_WORKER].subject(MASK, AT_ONCE)
     return subjects
