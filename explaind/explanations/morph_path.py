@@ -53,7 +53,7 @@ class MorphPath:
 
     def __init__(self, models: MorphingModels, morph: Morph, kind: Interpolation, budget: Budget) -> None:
         self._models, self._kind, self._budget = models, kind, budget
-        self._ends = morph.z_other, morph.z_self
+        self._ends, self._decoded = (morph.z_other, morph.z_self), morph.decoded
 
     def points(self, positions: DoubleArray) -> PathPoints:
         """positions (n,) in [0, 1] → decoded and classified. Raises Cancelled."""
@@ -62,6 +62,17 @@ class MorphPath:
         images = self._models.autoencoder.decode(np.ascontiguousarray(codes, dtype=np.float32))
         self._budget.raise_if_cancelled()
         return PathPoints(positions=positions, images=images, logits=self._models.classifier.logits(images))
+
+    def whole(self, positions: DoubleArray) -> PathPoints:
+        """As `points`, of positions (n,) from 0 to 1: the ends as the morph has decoded and classified them."""
+        if self._decoded is None or len(positions) < 3:
+            return self.points(positions)
+        between, (first, last) = self.points(positions[1:-1]), self._decoded
+        return PathPoints(
+            positions=positions,
+            images=np.concatenate([first.image, between.images, last.image]),
+            logits=np.concatenate([first.logits[None], between.logits, last.logits[None]]),
+        )
 
 
 def _log(chances: DoubleArray) -> DoubleArray:

@@ -36,7 +36,7 @@ class RoundTrip:
 
     def __init__(self, models: MorphingModels, start: MorphStart, budget: Budget) -> None:
         self._models, self._budget = models, budget
-        self._start, self._start_image = start.code, start.image
+        self._start, self._start_image = start.code, start.decoded.image
         self._base: DoubleArray | None = None
 
     def decode(self, code: DoubleArray) -> FloatArray:
@@ -80,13 +80,13 @@ def settle(models: MorphingModels, start: MorphStart, end: Walk, goal: Goal, wal
             break
         code = trip.back(image)
         image = trip.decode(code)
-        kept = Walk(code=code, logits=trip.logits(image), steps=end.steps, stop=Stop.REACHED)
+        kept = Walk(code, trip.logits(image), end.steps, Stop.REACHED, image)
         if not goal.reached(kept.logits):
             kept = _further(walk_on, kept)
             if kept.stop is not Stop.REACHED:
                 break
             image = _image(trip, kept)
-        end = kept
+        end = replace(kept, image=image)
     return end
 
 

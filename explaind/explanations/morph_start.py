@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import Classifier, MorphingModels
 from explaind.explanations.prediction import top_two
-from explaind.explanations.types import DoubleArray, FloatArray, Prediction
+from explaind.explanations.types import DecodedCode, DoubleArray, FloatArray, Prediction
 
 SAMPLES = 64
 WIDENINGS = (1.0, 2.0, 3.0)
@@ -23,11 +23,11 @@ LOOKED_AT_FIRST = 8
 
 @dataclass(frozen=True, slots=True)
 class MorphStart:
-    """code (D,); image (1, C, H, W): what it decodes to; top_class: what that is seen as; None: no candidate was of a
-    class to start from (`code` is μ(x) then). fit: see `choose`. agrees: same top two classes as the image."""
+    """code (D,) and what it decodes to; top_class: what that is seen as; None: no candidate was of a class to start
+    from (`code` is μ(x) then). fit: see `choose`. agrees: same top two classes as the image."""
 
     code: DoubleArray
-    image: FloatArray
+    decoded: DecodedCode
     top_class: int | None
     fit: bool
     agrees: bool
@@ -79,17 +79,26 @@ def _closest(
     images = models.autoencoder.decode(codes)
     order = _distances(images, image).argsort(kind="stable")
     own = top_two(prediction.logits)
+    looked_at: list[FloatArray] = []
+
+    def start(place: int, top_class: int | None, *, fit: bool = False) -> MorphStart:
+        chosen, logits = order[place], np.concatenate(looked_at)[place]
+        decoded = DecodedCode(images[chosen : chosen + 1], logits)
+        agrees = fit and own[0] in pair
+        return MorphStart(codes[chosen].astype(np.float64), decoded, top_class, fit, agrees)
+
     likeliest: list[int] = []
-    for tops in _classified(models.classifier, images, order, budget):
+    for logits in _classified(models.classifier, images, order, budget):
+        looked_at.append(logits)
+        tops = top_two(logits)
         fit = np.isin(tops[:, 0], pair) if own[0] not in pair else (tops == own).all(axis=1)
         if fit.any():
             place = int(fit.argmax())
-            chosen = order[len(likeliest) + place]
-            return _start(codes, images, chosen, int(tops[place, 0]), fit=True, agrees=own[0] in pair)
+            return start(len(likeliest) + place, int(tops[place, 0]), fit=True)
         likeliest.extend(int(top) for top in tops[:, 0])
     if own[0] not in pair or own[0] not in likeliest:
-        return _start(codes, images, 0, None)
-    return _start(codes, images, order[likeliest.index(own[0])], int(own[0]))
+        return start(int(np.flatnonzero(order == 0)[0]), None)
+    return start(likeliest.index(own[0]), int(own[0]))
 
 
 def _distances(images: FloatArray, image: FloatArray) -> DoubleArray:
@@ -101,27 +110,14 @@ def _distances(images: FloatArray, image: FloatArray) -> DoubleArray:
 
 def _classified(
     classifier: Classifier, images: FloatArray, order: NDArray[np.intp], budget: Budget
-) -> Iterator[NDArray[np.intp]]:
-    """images (B, C, H, W) → their two top classes (b, 2) in that order, a few at a time: one of the first is nearly
-    always fit, and then the others' classes are not asked for."""
+) -> Iterator[FloatArray]:
+    """images (B, C, H, W) → their logits (b, K) in that order, a few at a time: one of the first is nearly always fit,
+    and then the others are not asked for."""
     start, count = 0, LOOKED_AT_FIRST
     while start < len(order):
         budget.raise_if_cancelled()
-        yield top_two(classifier.logits(images[order[start : start + count]]))
+        yield classifier.logits(images[order[start : start + count]])
         start, count = start + count, 2 * count
-
-
-def _start(
-    codes: FloatArray,
-    images: FloatArray,
-    chosen: int,
-    top_class: int | None,
-    *,
-    fit: bool = False,
-    agrees: bool = False,
-) -> MorphStart:
-    code, image = codes[chosen].astype(np.float64), images[chosen : chosen + 1]
-    return MorphStart(code=code, image=image, top_class=top_class, fit=fit, agrees=agrees)
 
 
 def _candidates(mean: FloatArray, deviation: FloatArray, random: np.random.Generator) -> FloatArray:

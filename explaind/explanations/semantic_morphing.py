@@ -13,6 +13,7 @@ from explaind.explanations.morph_start import MorphStart
 from explaind.explanations.morph_walk import Goal, Stepper, Stop, Walk, walk
 from explaind.explanations.smoothed_flow import SmoothedFlow
 from explaind.explanations.types import (
+    DecodedCode,
     DoubleArray,
     FloatArray,
     Morph,
@@ -108,8 +109,16 @@ def _result(pair: tuple[int, int], start: MorphStart, goal: Goal, end: Walk) -> 
         reconstruction_agrees=start.agrees,
         image_is_self=to_other,
         flat=end.stop is Stop.FLAT and end.steps == 0,
+        decoded=_decoded(start, end, to_other),
         reason=_reason(goal, end, found),
     )
+
+
+def _decoded(start: MorphStart, end: Walk, to_other: bool) -> tuple[DecodedCode, DecodedCode] | None:
+    if end.image is None:
+        return None
+    there = DecodedCode(end.image, end.logits)
+    return (there, start.decoded) if to_other else (start.decoded, there)
 
 
 def _reason(goal: Goal, end: Walk, found: bool) -> str:

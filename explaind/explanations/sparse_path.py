@@ -29,8 +29,8 @@ def points(path: MorphPath, count: int, pair: tuple[int, int], *, every_image: b
     """
     positions, nodes = np.linspace(0.0, 1.0, count), first_nodes(count)
     if count < _WORTH_A_LOOK * len(nodes):
-        return path.points(positions)
-    first = path.points(positions[nodes])
+        return path.whole(positions)
+    first = path.whole(positions[nodes])
     drawn = np.append(_moving(first, pair).repeat(np.diff(nodes)), False)
     drawn[nodes] = False
     inner = np.flatnonzero(drawn)

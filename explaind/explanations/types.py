@@ -327,12 +327,21 @@ class AnomalyBatch:
     error_maps: FloatArray
 
 
+@dataclass(frozen=True, slots=True)
+class DecodedCode:
+    """image (1, C, H, W): what a code decodes to; logits (K,): of it."""
+
+    image: FloatArray
+    logits: FloatArray
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Morph:
     """z_self, z_other (D,): the path's ends. found: False → NO_MORPH_FOUND with `reason`.
     entropy: two-class, bits, at the end that was walked to. image_is_self: the image's own code is z_self;
     False where the image looks like `other` and the walk went to `self`. flat: the classifier does not change at
-    all around the image's code, so there is nowhere to walk and nothing to attribute (NO_CHANGE)."""
+    all around the image's code, so there is nowhere to walk and nothing to attribute (NO_CHANGE). decoded: z_other and
+    z_self; None where the walk has not decoded its end."""
 
     self_class: int
     other_class: int
@@ -346,6 +355,7 @@ class Morph:
     reconstruction_agrees: bool
     image_is_self: bool = True
     flat: bool = False
+    decoded: tuple[DecodedCode, DecodedCode] | None = None
     reason: str = ""
 
 

@@ -14,6 +14,7 @@ from explaind.explanations.models import MorphingModels
 from explaind.explanations.morph_settling import ROUNDS, settle
 from explaind.explanations.morph_start import MorphStart
 from explaind.explanations.morph_walk import Goal, Stop, Walk
+from explaind.explanations.types import DecodedCode
 from tests.explanations.morphing_models import CLASSES, Decoder, code_of, template_models
 
 GOAL = Goal(target=1, rival=0, class_count=CLASSES, threshold=0.01)
@@ -54,7 +55,8 @@ def _no_walk(code: np.ndarray, taken: int) -> Walk:
 
 def _start(models: MorphingModels, code: np.ndarray) -> MorphStart:
     image = models.autoencoder.decode(code[None].astype(np.float32))
-    return MorphStart(code=code.astype(np.float64), image=image, top_class=GOAL.rival, fit=True, agrees=True)
+    decoded = DecodedCode(image, models.classifier.logits(image)[0])
+    return MorphStart(code=code.astype(np.float64), decoded=decoded, top_class=GOAL.rival, fit=True, agrees=True)
 
 
 def _settled(decoder: Decoder, start: np.ndarray, end: np.ndarray) -> Walk:

@@ -169,7 +169,7 @@ def test_the_start_is_the_closest_fit_candidate_of_all(seed: int, pair: tuple[in
         assert start.top_class is None
     else:
         np.testing.assert_array_equal(start.code, best)
-        np.testing.assert_array_equal(start.image, model.decode(best[None]))
+        np.testing.assert_array_equal(start.decoded.image, model.decode(best[None]))
 
 
 def _closest_by_definition(

@@ -92,6 +92,21 @@ def test_an_image_of_neither_class_has_no_morph() -> None:
     assert result.latent_distance == 0.0
 
 
+@pytest.mark.parametrize("classes", [{}, {"self_class": 2, "other_class": 0}])
+def test_both_ends_come_decoded_and_classified(classes: dict[str, int]) -> None:
+    """Whichever end the walk has gone to."""
+    result, models = _morph(0, **classes), template_models()
+    assert result.decoded is not None
+    for code, known in zip((result.z_other, result.z_self), result.decoded, strict=True):
+        np.testing.assert_array_equal(known.image, models.autoencoder.decode(code[None].astype(np.float32)))
+        np.testing.assert_array_equal(known.logits, _logits(code))
+
+
+def test_an_end_that_no_look_has_seen_is_not_decoded() -> None:
+    assert _morph(0, max_steps=1).decoded is None
+    assert _morph(0, solver=Solver.REFERENCE).decoded is None
+
+
 @pytest.mark.parametrize("solver", list(Solver))
 def test_a_constant_classifier_is_flat(solver: Solver) -> None:
     models, image = constant_models(), image_of(0)
