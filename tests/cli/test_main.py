@@ -144,19 +144,44 @@ def test_package_missing_behind_the_settings_is_named() -> None:
     assert "explaind[server]" in result.stderr and "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize(("command", "threads"), [("serve", "1"), ("train", None)])
-def test_a_daemon_leaves_blas_one_thread_and_other_commands_their_own(command: str, threads: str | None) -> None:
-    """Said before NumPy is there to read it; a caller's own choice stands."""
+@pytest.mark.parametrize(
+    ("variable", "own", "chosen"),
+    [("OPENBLAS_NUM_THREADS", "1", "3"), ("GRPC_EXPERIMENTS", "-event_engine_listener", "event_engine_fork")],
+)
+@pytest.mark.parametrize("command", ["serve", "train"])
+def test_a_daemon_has_settings_of_its_libraries_and_other_commands_have_not(
+    command: str, variable: str, own: str, chosen: str
+) -> None:
+    """Said before NumPy and gRPC are there to read it; a caller's own choice stands."""
     code = (
         f"import os, sys; sys.argv = ['explaind', {command!r}, '--help']\n"
         "from explaind.cli.entry import main\n"
-        "early = 'numpy' not in sys.modules\n"
+        "early = 'numpy' not in sys.modules and 'grpc' not in sys.modules\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print('told', early, os.environ.get('OPENBLAS_NUM_THREADS'))"
+        f"print('told', early, os.environ.get({variable!r}))"
     )
-    for chosen, expected in ((None, threads), ("3", "3")):
-        environment = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
-        environment |= {"OPENBLAS_NUM_THREADS": chosen} if chosen else {}
+    for given, expected in ((None, own if command == "serve" else None), (chosen, chosen)):
+        environment = {name: value for name, value in os.environ.items() if name != variable}
+        environment |= {variable: given} if given else {}
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
         assert ran.stdout.splitlines()[-1] == f"told True {expected}"
+
+
+def test_grpc_knows_the_setting_that_a_daemon_gives_it() -> None:
+    """One that it does not know it complains of, between our log lines."""
+    code = (
+        "import asyncio\n"
+        "from explaind.cli import entry\n"
+        "entry._no_thread_between_socket_and_call()\n"
+        "from grpc import aio\n"
+        "async def serve():\n"
+        "    server = aio.server()\n"
+        "    server.add_insecure_port('127.0.0.1:0')\n"
+        "    await server.start()\n"
+        "    await server.stop(0)\n"
+        "asyncio.run(serve())"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_EXPERIMENTS"}
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert ran.stderr == ""
