@@ -11,8 +11,9 @@ import pytest
 
 from explaind.service.server import Server
 from explaind.settings import Settings
+from tests.benchmarks.daemon import Daemon
 from tests.benchmarks.open_loop import Load, Messages, Outcome, generate, together
-from tests.benchmarks.parts.open_load import Turn, broken_messages, p99_over_without
+from tests.benchmarks.parts.open_load import Turn, broken_messages, one_turn, p99_over_without
 from tests.benchmarks.subjects.asked import BOTH, PREDICTION, digits, message
 from tests.demo_store import STORE
 from tests.served import serving
@@ -63,6 +64,25 @@ def test_a_tenth_broken_loses_no_good_one(server: Server, rate: float) -> None:
     assert set(outcome.broken_ends) == REFUSALS and sum(outcome.broken_ends.values()) == 30
 
 
+def test_each_load_of_a_turn_is_what_it_is_called() -> None:
+    with Daemon.running(model_store=STORE) as daemon:
+        found = one_turn(daemon, PREDICTION, 0.3, callers=4)
+
+    def asked(outcome: Outcome) -> tuple[int, int]:
+        return sum(outcome.ends.values()), sum(outcome.broken_ends.values())
+
+    calls, none = asked(found.comfortable)
+    assert none == 0
+    assert calls == pytest.approx(0.7 * found.peak.goodput * found.comfortable.seconds, rel=0.1)
+    good, broken = asked(found.broken)
+    assert (good, broken) == pytest.approx((0.9 * calls, 0.1 * calls), abs=4)
+    good, broken = asked(found.added)
+    assert (good, broken) == pytest.approx((calls, calls / 9), abs=4)
+    assert sum(found.over.ends.values()) + found.over.unsent > 1.5 * found.beside.goodput * found.over.seconds
+    assert set(found.peak.ends) == set(found.beside.ends) == {"OK"}
+    assert found.health and found.health_failures == 0
+
+
 def test_messages_come_in_turn() -> None:
     load = Load("", "01", seconds=1, also=("02",), broken=("ff",), broken_every=3)
     messages = Messages(load)
@@ -77,7 +97,7 @@ def turn(calm: float, spoilt: float) -> Turn:
     without, among = ([calm] * 98 + [calm * tail] * 2 for tail in (2.0, spoilt))
     none = Outcome(seconds=1.0)
     calls = [replace(none, on_time=each) for each in (without, among, [])]
-    return Turn(none, *calls, none, 1.0, 1.0, [], 0)
+    return Turn(none, none, *calls, none, 1.0, 1.0, [], 0)
 
 
 def among_broken(turns: Sequence[Turn]) -> float:

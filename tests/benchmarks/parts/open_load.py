@@ -42,14 +42,16 @@ class Turn:
     """Outcomes at the peak, at 70 % of it without broken calls, with a tenth of the calls broken, with those broken
     ones on top of as many good ones, and at three times it.
 
-    peak_cpu, over_cpu: the daemon's seconds for an OK answer."""
+    beside: at the peak again, just before and just after the overload. beside_cpu, over_cpu: the daemon's seconds for
+    an OK answer."""
 
     peak: Outcome
+    beside: Outcome
     comfortable: Outcome
     broken: Outcome
     added: Outcome
     over: Outcome
-    peak_cpu: float
+    beside_cpu: float
     over_cpu: float
     health: list[float]
     health_failures: int
@@ -64,7 +66,7 @@ def measure(effort: Effort) -> list[Part]:
         for asked in ASKED:
             effort.told(f"open loop: {asked}")
             callers = _callers_at_peak(daemon, asked, effort.load_seconds)
-            turns = [_turn(daemon, asked, effort.load_seconds, callers) for _ in range(effort.turns)]
+            turns = [one_turn(daemon, asked, effort.load_seconds, callers) for _ in range(effort.turns)]
             rows += _rows(asked, turns, callers)
         assert settled(daemon), "calls that never ended"
     return [
@@ -77,8 +79,9 @@ def measure(effort: Effort) -> list[Part]:
                 "p99_over_without", "refused_p50_ms", "refused_p99_ms", "health_p99_ms", "lost", "late_p99_ms",
             ),
             notes=(
-                "Peak: a closed loop in the same turn. Goodput: OK answers a second while calls were still sent; of "
-                "peak, health and refusals: medians and percentiles over all turns.",
+                "Peak: a closed loop in the same turn, for the overload two, just before and just after it. Goodput: "
+                "OK answers a second while calls were still sent; of peak, health and refusals: medians and "
+                "percentiles over all turns.",
                 "Lost: good calls that were not answered OK, in all turns. Late: by how much the generator itself sent "
                 "calls later than due.",
                 "Generator, health probe and daemon share the cores: what they take, the daemon lacks. By CPU: OK "
@@ -148,24 +151,30 @@ def _load(
     )
 
 
-def _turn(daemon: Daemon, asked: str, seconds: float, callers: int) -> Turn:
-    peak, peak_cpu = _peak(daemon, asked, seconds, callers)
+def one_turn(daemon: Daemon, asked: str, seconds: float, callers: int) -> Turn:
+    peak = _peak(daemon, asked, 2 * seconds, callers)
     calm, broken, added = _without_and_with_broken(daemon, asked, seconds, COMFORTABLE * peak.goodput)
+    before, before_cpu = _with_cpu(daemon, lambda: _peak(daemon, asked, seconds, callers))
     with HealthProbe.asking(daemon.address, every=HEALTH_SECONDS) as probe:
-        over, over_cpu = _with_cpu(daemon, _load(daemon, asked, 2 * seconds, TOO_MUCH * peak.goodput))
-    return Turn(peak, calm, broken, added, over, peak_cpu, over_cpu, probe.seconds, probe.failures)
+        overload = _load(daemon, asked, 2 * seconds, TOO_MUCH * before.goodput)
+        over, over_cpu = _with_cpu(daemon, lambda: generate(overload))
+    after, after_cpu = _with_cpu(daemon, lambda: _peak(daemon, asked, seconds, callers))
+    return Turn(
+        peak, together((before, after)), calm, broken, added, over,
+        0.5 * (before_cpu + after_cpu), over_cpu, probe.seconds, probe.failures,
+    )  # fmt: skip
 
 
-def _peak(daemon: Daemon, asked: str, seconds: float, callers: int) -> tuple[Outcome, float]:
+def _peak(daemon: Daemon, asked: str, seconds: float, callers: int) -> Outcome:
     """Longer where a machine that stalls answers nothing in that time."""
-    peak, cpu = _with_cpu(daemon, _load(daemon, asked, seconds, callers=callers))
-    return (peak, cpu) if peak.in_time else _peak(daemon, asked, 2 * seconds, callers)
+    peak = generate(_load(daemon, asked, seconds, callers=callers))
+    return peak if peak.in_time else _peak(daemon, asked, 2 * seconds, callers)
 
 
-def _with_cpu(daemon: Daemon, load: Load) -> tuple[Outcome, float]:
+def _with_cpu(daemon: Daemon, load: Callable[[], Outcome]) -> tuple[Outcome, float]:
     """And the daemon's CPU seconds for an OK answer, refusals and all."""
     before = daemon.cpu_seconds()
-    outcome = generate(load)
+    outcome = load()
     return outcome, (daemon.cpu_seconds() - before) / max(outcome.ends["OK"], 1)
 
 
@@ -193,7 +202,8 @@ def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
     over["without_retry_info"] = sum(turn.over.without_retry_info for turn in turns)
     over["unsent"] = sum(turn.over.unsent for turn in turns)
     over["lost"] = None  # refusing is the point
-    over["of_peak_by_cpu"] = _median([turn.peak_cpu / turn.over_cpu for turn in turns])
+    over["of_peak"] = _median([turn.over.goodput / turn.beside.goodput for turn in turns])
+    over["of_peak_by_cpu"] = _median([turn.beside_cpu / turn.over_cpu for turn in turns])
     peak = {"what": asked, "how": f"peak, {callers} callers", "goodput": _median([turn.peak.goodput for turn in turns])}
     return [peak, calm, broken, added, over]
 
