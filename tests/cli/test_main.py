@@ -173,7 +173,7 @@ def test_grpc_knows_the_setting_that_a_daemon_gives_it() -> None:
     code = (
         "import asyncio\n"
         "from explaind.cli import entry\n"
-        "entry._no_thread_between_socket_and_call()\n"
+        "entry.set_up_libraries()\n"
         "from grpc import aio\n"
         "async def serve():\n"
         "    server = aio.server()\n"

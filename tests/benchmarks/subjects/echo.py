@@ -1,13 +1,14 @@
 """A gRPC server that does nothing: as many bytes in and out as a real call has. The transport's limit.
 
 `python -m tests.benchmarks.subjects.echo '{"NAME": BYTES}'` listens on loopback, prints its port, and answers calls of
-/echo/NAME with that many bytes, until its standard input ends.
+/echo/NAME with that many bytes, until its standard input ends. Its gRPC is set up as a daemon's.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 import grpc
 from grpc import aio
 
+from explaind.cli import entry
 from tests.benchmarks.subjects.asked import ROOT
 from tests.benchmarks.worker import Call, Stage
 
@@ -48,6 +50,7 @@ def _server(answers: Mapping[str, int]) -> Iterator[tuple[int, int]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.benchmarks.subjects.echo", json.dumps(answers)],
         cwd=ROOT,
+        env=entry.LIBRARIES | os.environ,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
