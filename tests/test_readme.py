@@ -132,7 +132,7 @@ def latencies() -> str:
     batch = _row(parts["batches"], "batch of 64", "gRPC")
     scored = f"batches of 64 images score {batch['items_per_second']:,.0f} a second over gRPC."
     said = (
-        f"In the same run the source's own procedure takes {onnx['median_s']:.0f} s for a path mask on the same",
+        f"Side by side, the source's own procedure takes {onnx['median_s']:.0f} s for a path mask on the same",
         f"graphs, {onnx['times_ours']:,.0f} times as long, and {torch['median_s']:.0f} s in PyTorch, "
         f"{torch['times_ours']:,.0f} times; {scored}",
     )
