@@ -86,12 +86,19 @@ def test_the_thread_that_was_idle_shortest_computes_next() -> None:
     """Its core's caches are warm: one caller after another is served by one thread."""
     threads = WorkerThreads(4, name="test")
 
-    async def ask() -> set[object]:
-        return {await _computed(threads, threading.get_ident) for _ in range(40)}
+    async def ask() -> object:
+        answer = await _computed(threads, threading.get_ident)
+        # A thread that has told its outcome is idle only when it has been scheduled once more.
+        async with asyncio.timeout(20):
+            while len(threads._idle) < 4:
+                await asyncio.sleep(0.0005)
+        return answer
 
-    asyncio.run(ask())
-    # A thread that has told its outcome may not be idle yet when the next job comes; two then take turns.
-    assert len(asyncio.run(ask())) <= 2
+    async def ask_often() -> set[object]:
+        await ask()
+        return {await ask() for _ in range(40)}
+
+    assert len(asyncio.run(ask_often())) == 1
     threads.close()
 
 
