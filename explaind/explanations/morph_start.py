@@ -79,26 +79,19 @@ def _closest(
     images = models.autoencoder.decode(codes)
     order = _distances(images, image).argsort(kind="stable")
     own = top_two(prediction.logits)
-    looked_at: list[FloatArray] = []
-
-    def start(place: int, top_class: int | None, *, fit: bool = False) -> MorphStart:
-        chosen, logits = order[place], np.concatenate(looked_at)[place]
-        decoded = DecodedCode(images[chosen : chosen + 1], logits)
-        agrees = fit and own[0] in pair
-        return MorphStart(codes[chosen].astype(np.float64), decoded, top_class, fit, agrees)
-
-    likeliest: list[int] = []
-    for logits in _classified(models.classifier, images, order, budget):
-        looked_at.append(logits)
-        tops = top_two(logits)
+    logits = np.empty((0, len(prediction.logits)), np.float32)
+    for more in _classified(models.classifier, images, order, budget):
+        seen, logits, tops = len(logits), np.concatenate([logits, more]), top_two(more)
         fit = np.isin(tops[:, 0], pair) if own[0] not in pair else (tops == own).all(axis=1)
         if fit.any():
-            place = int(fit.argmax())
-            return start(len(likeliest) + place, int(tops[place, 0]), fit=True)
-        likeliest.extend(int(top) for top in tops[:, 0])
+            first = int(fit.argmax())
+            place, top_class = seen + first, int(tops[first, 0])
+            return _start(codes, images, order[place], logits[place], top_class, fit=True, agrees=own[0] in pair)
+    likeliest = top_two(logits)[:, 0].tolist()
     if own[0] not in pair or own[0] not in likeliest:
-        return start(int(np.flatnonzero(order == 0)[0]), None)
-    return start(likeliest.index(own[0]), int(own[0]))
+        return _start(codes, images, 0, logits[int(order.argmin())], None)
+    place = likeliest.index(own[0])
+    return _start(codes, images, order[place], logits[place], int(own[0]))
 
 
 def _distances(images: FloatArray, image: FloatArray) -> DoubleArray:
@@ -118,6 +111,21 @@ def _classified(
         budget.raise_if_cancelled()
         yield classifier.logits(images[order[start : start + count]])
         start, count = start + count, 2 * count
+
+
+def _start(
+    codes: FloatArray,
+    images: FloatArray,
+    chosen: int,
+    logits: FloatArray,
+    top_class: int | None,
+    *,
+    fit: bool = False,
+    agrees: bool = False,
+) -> MorphStart:
+    """chosen: which of the codes; logits (K,): its own."""
+    decoded = DecodedCode(images[chosen : chosen + 1], logits)
+    return MorphStart(codes[chosen].astype(np.float64), decoded, top_class, fit, agrees)
 
 
 def _candidates(mean: FloatArray, deviation: FloatArray, random: np.random.Generator) -> FloatArray:

@@ -77,6 +77,14 @@ def test_where_the_mean_suffices_no_closer_sample_is_looked_for() -> None:
     assert (start.top_class, start.fit, start.agrees) == (0, True, True)
 
 
+def test_where_none_is_fit_the_mean_comes_with_logits_of_its_own() -> None:
+    """Though samples are closer, and were looked at first."""
+    start = _choose((6.0, 1.0, 0.0), (1, 2), shift=0.3)
+    assert start.top_class is None
+    assert start.code == pytest.approx([6.3, 1.3, 0.3])
+    assert start.decoded.logits == pytest.approx(start.code)
+
+
 def test_a_mean_of_a_third_class_suffices_where_it_is_of_the_pair() -> None:
     start = _choose((1.0, 2.0, 0.0), (1, 2), own=(9.0, 5.0, 0.0), mean_suffices=True)
     assert start.code == pytest.approx([1.0, 2.0, 0.0])
@@ -170,6 +178,7 @@ def test_the_start_is_the_closest_fit_candidate_of_all(seed: int, pair: tuple[in
     else:
         np.testing.assert_array_equal(start.code, best)
         np.testing.assert_array_equal(start.decoded.image, model.decode(best[None]))
+    np.testing.assert_array_equal(start.decoded.logits, model.logits(start.decoded.image)[0])
 
 
 def _closest_by_definition(
