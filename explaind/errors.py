@@ -4,6 +4,7 @@ ExplaindError
 ├── InvalidRequest                 the caller's input; `field` names it
 │   ├── ImageUndecodable           IMAGE_UNDECODABLE
 │   ├── ImageTooLarge              IMAGE_TOO_LARGE
+│   ├── MessageTooLarge            MESSAGE_TOO_LARGE
 │   ├── ShapeMismatch              SHAPE_MISMATCH
 │   ├── PixelOutOfRange            PIXEL_OUT_OF_RANGE
 │   └── ParameterOutOfRange        PARAMETER_OUT_OF_RANGE
@@ -63,6 +64,12 @@ class ImageUndecodable(InvalidRequest):
 
 class ImageTooLarge(InvalidRequest):
     reason = "IMAGE_TOO_LARGE"
+
+
+class MessageTooLarge(InvalidRequest):
+    """More bytes at once than the daemon takes."""
+
+    reason = "MESSAGE_TOO_LARGE"
 
 
 class ShapeMismatch(InvalidRequest):

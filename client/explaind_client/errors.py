@@ -4,6 +4,7 @@ ExplaindError
 ├── InvalidRequest            the input; `field` names it
 │   ├── ImageUndecodable      not a PNG, JPEG or WebP, truncated, animated …
 │   ├── ImageTooLarge         more than 16 MiB, or too many pixels
+│   │   └── MessageTooLarge   of all images of one message together
 │   ├── ShapeMismatch         not the model's size; `resize=True` brings it there
 │   ├── PixelOutOfRange       NaN, or outside [0, 1]
 │   └── ParameterOutOfRange   a class index, step count, level … the model cannot take
@@ -86,6 +87,12 @@ class ImageTooLarge(InvalidRequest):
     """Over 16 MiB, or more pixels than the daemon decodes."""
 
     reason = "IMAGE_TOO_LARGE"
+
+
+class MessageTooLarge(ImageTooLarge):
+    """More bytes in one message than the daemon takes; send fewer images at once."""
+
+    reason = "MESSAGE_TOO_LARGE"
 
 
 class ShapeMismatch(InvalidRequest):
@@ -242,7 +249,7 @@ def _class_by_text(code: grpc.StatusCode, text: str) -> type[ExplaindError]:
     """gRPC's own words alone tell a message that is too large, and whose it was, from a full queue."""
     if ANSWER_TOO_LARGE in text:
         return InvalidRequest
-    return ImageTooLarge if MESSAGE_TOO_LARGE in text else BY_CODE.get(code, Unexpected)
+    return MessageTooLarge if MESSAGE_TOO_LARGE in text else BY_CODE.get(code, Unexpected)
 
 
 def _advice(code: grpc.StatusCode, text: str, address: str, timeout: float | None) -> str:

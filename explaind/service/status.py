@@ -15,6 +15,7 @@ from explaind.errors import (
     ExplaindError,
     ExplanationUnsupported,
     InvalidRequest,
+    MessageTooLarge,
     ModelNotFound,
     NotAuthenticated,
     NotPermitted,
@@ -29,6 +30,8 @@ UNEXPECTED = "UNEXPECTED"
 TYPE_URLS = "type.googleapis.com/"
 DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
+NEVER = "-1"
+"""The same call would be refused again, though its code is one that callers retry."""
 MAX_TEXT = 400
 """Characters of a message or a metadata value. A status travels in HTTP/2 trailers, percent-encoded, and clients
 refuse trailers over 8 KiB: an error that quotes a megabyte of model name would arrive as another error."""
@@ -36,6 +39,7 @@ refuse trailers over 8 KiB: an error that quotes a megabyte of model name would 
 # The nearest class in an error's ancestry counts.
 CODES: dict[type[ExplaindError], grpc.StatusCode] = {
     InvalidRequest: grpc.StatusCode.INVALID_ARGUMENT,
+    MessageTooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,  # as gRPC's own servers say it
     ModelNotFound: grpc.StatusCode.NOT_FOUND,
     ExplanationUnsupported: grpc.StatusCode.FAILED_PRECONDITION,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
@@ -81,6 +85,8 @@ def trailers(error: BaseException, status: status_pb2.Status) -> Trailers:
     details: Trailers = ((DETAILS_KEY, status.SerializeToString()),)
     if isinstance(error, Unavailable):
         return (*details, (PUSHBACK_KEY, str(max(0, round(error.retry_after * 1000)))))
+    if isinstance(error, MessageTooLarge):
+        return (*details, (PUSHBACK_KEY, NEVER))
     return details
 
 

@@ -71,7 +71,7 @@ def test_deadline_is_typed(client: Client, stand_in: StandIn) -> None:
 
 
 def test_message_over_the_transports_limit_is_the_images_fault(client: Client) -> None:
-    with pytest.raises(errors.ImageTooLarge):
+    with pytest.raises(errors.MessageTooLarge):
         client.score_anomalies([b"\x89PNG" + bytes(15 * 2**20)] * 3, model="digits")
 
 

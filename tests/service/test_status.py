@@ -13,6 +13,7 @@ EXPECTED = {
     "InvalidRequest": "INVALID_ARGUMENT",
     "ImageUndecodable": "INVALID_ARGUMENT",
     "ImageTooLarge": "INVALID_ARGUMENT",
+    "MessageTooLarge": "RESOURCE_EXHAUSTED",
     "ShapeMismatch": "INVALID_ARGUMENT",
     "PixelOutOfRange": "INVALID_ARGUMENT",
     "ParameterOutOfRange": "INVALID_ARGUMENT",
