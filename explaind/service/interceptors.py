@@ -34,8 +34,8 @@ Observe = Callable[[Context, Run], Awaitable[Any]]
 Refuse = Callable[[bytes, Any, Context], Awaitable[None] | None]
 
 
-class ObservingInterceptor(aio.ServerInterceptor):
-    """All four arities. Methods that nobody serves pass untouched, so a made-up name makes no series.
+class Observer:
+    """All four arities.
 
     What stands here runs for every refusal of an overloaded server too: plain functions, and what can be made once
     for a method is made once.
@@ -46,24 +46,9 @@ class ObservingInterceptor(aio.ServerInterceptor):
         self._rejected = cache(metrics.rejected.labels)
         self._activity = activity
         self._gate = gate
-        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        handler = await continuation(handler_call_details)
-        if handler is None:  # how gRPC says UNIMPLEMENTED
-            return None
-        path: str = handler_call_details.method
-        known, mine = self._wrapped.get(path, (None, handler))
-        if known is not handler:
-            mine = self._wrap(path, handler)
-            self._wrapped[path] = handler, mine
-        return mine
-
-    def _wrap(self, path: str, handler: Handler) -> Handler:
+    def wrap(self, path: str, handler: Handler) -> Handler:
+        """`handler` of the method at `path`, observed."""
         series = Series(self._metrics, Method.of(path, handler))
         observe = partial(self._observed, series)
         if handler.request_streaming or handler.response_streaming:

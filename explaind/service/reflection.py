@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import grpc
-from grpc import aio
 from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from explaind.service.grpc_server import GrpcServer
 
 V1_NAME = "grpc.reflection.v1.ServerReflection"
 
 
-def enable(server: aio.Server, services: Sequence[str]) -> None:
+def enable(server: GrpcServer, services: Sequence[str]) -> None:
     """Lets callers discover `services`, by full name, and reflection itself."""
     own = (reflection.SERVICE_NAME, V1_NAME)
     names = [*services, *own]

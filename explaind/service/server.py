@@ -9,23 +9,24 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
-from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from explaind.engine import Engine
-from explaind.errors import LaunchFailed
 from explaind.metrics import Metrics
 from explaind.service import grpc_metrics, huge_pages, listening, logging, reflection
 from explaind.service.activity import Activity
 from explaind.service.admission import Admission
-from explaind.service.arrivals import Arrivals
 from explaind.service.engine_protocol import ServedEngine
 from explaind.service.gate import Gate
+from explaind.service.grpc_server import GrpcServer
+from explaind.service.grpcio_server import GrpcioServer
 from explaind.service.health import HealthMonitor
 from explaind.service.http import MetricsServer
-from explaind.service.interceptors import ObservingInterceptor
+from explaind.service.http2.connection import Bounds
+from explaind.service.interceptors import Observer
 from explaind.service.model_servicer import ModelServicer
+from explaind.service.rpc.server import RpcServer
 from explaind.service.servicer import ExplanationServicer
 from explaind.settings import Settings
 from explaind.v1 import (
@@ -40,13 +41,17 @@ log = structlog.get_logger(__name__)
 LAST_BYTES_SECONDS = 0.2
 """For answers that are on their way when the last call has ended; what an open health watch delays a stop by."""
 
-MOST_PENDING = 20_000
-"""Calls that have arrived and wait for the event loop, some 10 KiB each besides their message. Fewer: a burst is
-cancelled untyped; more: memory without use, as their callers have given up before their turn."""
+MOST_WAITING = 20_000
+"""Calls that have arrived and wait for the event loop, some 5 KiB each besides their message. Fewer: a burst is
+refused; more: memory without use, as their callers have given up before their turn."""
 
 CONNECTION_SECONDS = 300
 """After which a caller is asked to connect anew, so that balancers spread load; its calls under way go on to their end.
 Shorter: connecting shows; longer: a new replica stays idle."""
+
+LINES = ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", "/explaind.v1.ExplanationService/Explain")
+"""Which calls wait in lines of their own before the event loop takes them up: a probe is not held up by explanations,
+however many wait; what is asked now and then is not held up by `Explain`."""
 
 OWN_SERVICES = (
     explanation_service_pb2.DESCRIPTOR.services_by_name["ExplanationService"],
@@ -158,7 +163,7 @@ class Server:
             explanations = ExplanationServicer(self._served, self._admission, settings, self.metrics)
             self._grpc = self._new_grpc_server(Gate(self._admission, explanations.cost_classes(), self.metrics))
             self._add_servicers(explanations)
-            self._port = self._bind()  # last: a port that gRPC has bound is free again only when it has been served
+            self._port = self._bind()  # last: a port that grpcio has bound is free again only when it has been served
             await self._grpc.start()
         except BaseException:
             await asyncio.to_thread(self._http.close)
@@ -169,30 +174,35 @@ class Server:
             return self._engine
         return await asyncio.to_thread(Engine.open, self.settings, self.metrics)
 
-    def _new_grpc_server(self, gate: Gate) -> aio.Server:
-        return aio.server(
-            interceptors=[ObservingInterceptor(self.metrics, self._activity, gate)], options=_options(self.settings)
-        )
+    def _new_grpc_server(self, gate: Gate) -> GrpcServer:
+        wrap = Observer(self.metrics, self._activity, gate).wrap
+        most_bytes = self.settings.max_message_bytes
+        if self.settings.transport == "grpcio":
+            return GrpcioServer(
+                wrap, age=CONNECTION_SECONDS, most_message_bytes=most_bytes, most_waiting=MOST_WAITING, lines=LINES
+            )
+        bounds = Bounds(age=CONNECTION_SECONDS)
+        return RpcServer(wrap, bounds=bounds, most_message_bytes=most_bytes, most_waiting=MOST_WAITING, lines=LINES)
 
     def _raise_if_taken(self) -> None:
-        """Before the engine is opened, and because gRPC does not say why it cannot have a port."""
+        """Before the engine is opened, which takes seconds."""
         host, port = self.settings.host, self.settings.port
         why = listening.why_not(host, port)
         if why is not None:
             raise listening.cannot_listen(host, port, why, option="--port") from why
 
     def _bind(self) -> int:
+        host, port = self.settings.host, self.settings.port
         try:
-            return self._grpc.add_insecure_port(listening.grpc_address(self.settings.host, self.settings.port))
-        except RuntimeError as error:
-            self._raise_if_taken()
-            raise LaunchFailed(f"gRPC cannot listen on port {self.settings.port}: {error}.") from error
+            return self._grpc.bind(host, port)
+        except OSError as error:
+            raise listening.cannot_listen(host, port, error, option="--port") from error
 
     def _add_servicers(self, explanations: ExplanationServicer) -> None:
-        arrivals: Any = Arrivals(self._grpc)  # generated code asks for a server, and uses what this has
-        explanation_service_pb2_grpc.add_ExplanationServiceServicer_to_server(explanations, arrivals)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._served), arrivals)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, arrivals)
+        server: Any = self._grpc  # generated code asks for one of grpcio's, and uses what this has
+        explanation_service_pb2_grpc.add_ExplanationServiceServicer_to_server(explanations, server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self._served), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, server)
         health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
         reflection.enable(self._grpc, [*(service.full_name for service in OWN_SERVICES), health_name])
         self._initialise_metrics()
@@ -236,21 +246,3 @@ async def _first_of(*waits: Coroutine[Any, Any, Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _options(settings: Settings) -> list[tuple[str, Any]]:
-    return [
-        ("grpc.so_reuseport", 0),  # with it a second daemon would share the port unseen
-        ("grpc.max_receive_message_length", settings.max_message_bytes),
-        ("grpc.max_send_message_length", -1),
-        # gRPC cancels calls, untyped, when more than these have not been taken up yet: from the first on some, from the
-        # second on all. We refuse them typed, so they only bound its memory.
-        ("grpc.server.max_pending_requests", MOST_PENDING),
-        ("grpc.server.max_pending_requests_hard_limit", 2 * MOST_PENDING),
-        ("grpc.keepalive_time_ms", 30_000),
-        ("grpc.keepalive_timeout_ms", 10_000),
-        ("grpc.keepalive_permit_without_calls", 1),
-        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
-        # No grace period: gRPC would cut what is under way at its end. A caller that is lost shows by its keepalive.
-        ("grpc.max_connection_age_ms", CONNECTION_SECONDS * 1000),
-    ]

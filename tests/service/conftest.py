@@ -53,6 +53,7 @@ from explaind.requests import (
 from explaind.service.server import Server
 from explaind.settings import Settings
 from explaind.v1 import explanation_pb2, explanation_service_pb2, explanation_service_pb2_grpc, model_service_pb2_grpc
+from tests.service.wire_peer import Peer
 
 SHAPE = (1, 4, 4)
 CLASSES = ("dark", "bright")
@@ -337,6 +338,21 @@ async def start() -> AsyncIterator[Starter]:
     for running in opened:
         await running.channel.close()
         await running.server.stop(grace_seconds=0.0)
+
+
+@pytest_asyncio.fixture
+async def connect() -> AsyncIterator[Callable[..., Awaitable[Peer]]]:
+    """Connections to a running server, frame by frame; all are closed in the end."""
+    opened: list[Peer] = []
+
+    async def connecting(running: Running, **options: Any) -> Peer:
+        peer = await Peer.connect(running.server.address, **options)
+        opened.append(peer)
+        return peer
+
+    yield connecting
+    for peer in opened:
+        peer.close()
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:

@@ -5,7 +5,9 @@ import urllib.request
 
 import grpc
 import pytest
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_status import rpc_status
 
 from explaind.errors import LaunchFailed
 from explaind.service.server import Server
@@ -149,7 +151,11 @@ async def test_an_oversized_message_is_told_apart_from_a_full_queue(start, reque
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await running.explain(model="x" * 200_000)
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert "grpc-status-details-bin" not in dict(caught.value.trailing_metadata() or ())
+    (info,) = [
+        each for each in rpc_status.from_call(caught.value).details if each.Is(error_details_pb2.ErrorInfo.DESCRIPTOR)
+    ]
+    assert error_details_pb2.ErrorInfo.FromString(info.value).reason == "MESSAGE_TOO_LARGE"
+    assert dict(caught.value.trailing_metadata())["grpc-retry-pushback-ms"] == "-1"  # retried in vain else
     assert (await running.explain()).prediction.class_name == "bright"
 
 

@@ -3,8 +3,7 @@ import asyncio
 import grpc
 import pytest
 
-from explaind.service import server
-from explaind.settings import Settings
+from explaind.service import grpcio_server, server
 from explaind.v1 import explanation_pb2, explanation_service_pb2
 
 pytestmark = pytest.mark.asyncio
@@ -135,5 +134,5 @@ async def test_a_stream_outlives_its_connections_age(start, items, until, monkey
 
 
 async def test_no_call_is_cut_however_long_its_connection_has_been_old():
-    """gRPC's own grace period is endless; half a minute, as there once was, is less than a REFERENCE mask takes."""
-    assert "grpc.max_connection_age_grace_ms" not in dict(server._options(Settings()))
+    """grpcio's grace period is endless; half a minute, as there once was, is less than a REFERENCE mask takes."""
+    assert "grpc.max_connection_age_grace_ms" not in dict(grpcio_server.options(300, 1024, 1))
