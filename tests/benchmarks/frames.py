@@ -5,6 +5,7 @@ gRPC's own client costs as much a call as the server's refusal does; on the same
 
 from __future__ import annotations
 
+import base64
 import struct
 from collections.abc import Iterator
 
@@ -89,3 +90,8 @@ def field(block: bytes, name: bytes) -> bytes:
             if not byte & 0x80:
                 break
     return block[at : at + length]
+
+
+def binary(value: bytes) -> bytes:
+    """What a field that ends in `-bin` holds: marked as such where the server knows that we read it so, else base64."""
+    return value[1:] if value[:1] == b"\0" else base64.b64decode(value + b"=" * (-len(value) % 4))

@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
     def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
         if kind == frames.HEADERS and flags & frames.END_STREAM:
             code = CODES[frames.field(payload, b"grpc-status")]
-            self._end(stream, code, frames.field(payload, b"grpc-status-details-bin")[1:])  # after the mark: not base64
+            self._end(stream, code, frames.binary(frames.field(payload, b"grpc-status-details-bin")))
         elif kind == frames.RST_STREAM:
             # As gRPC's clients read it: code 7, a stream refused unseen, which they would send again; else cancelled.
             refused = payload == REFUSED_STREAM
