@@ -40,7 +40,8 @@ class _Details(NamedTuple):
 
 class RpcServer:
     """wrap: put around each method's handler once, by its path. lines: of which paths the calls wait in lines of their
-    own; all others share one. most_waiting: calls that wait for their turn; more are refused, typed."""
+    own; all others share one. most_waiting: calls that wait for their turn; more are refused, typed, and so are calls
+    beyond twice as many that have begun to come, whatever they are at."""
 
     def __init__(
         self,
@@ -179,12 +180,9 @@ class RpcServer:
         self._note_whether_idle()
         if head.problem is not None:
             call.refuse(head.problem)
-        elif self._waiting >= self._most_waiting:
+        elif self._waiting >= self._most_waiting or len(self._calls) > 2 * self._most_waiting:
             call.refuse(
-                QueueFull(
-                    f"{self._waiting} calls wait to be taken up; try again after the given delay.",
-                    retry_after=RETRY_SECONDS,
-                )
+                QueueFull("Too many calls are open; try again after the given delay.", retry_after=RETRY_SECONDS)
             )
         else:
             call.arrive_if_streaming()

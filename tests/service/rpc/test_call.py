@@ -199,6 +199,18 @@ async def test_more_calls_than_may_wait_are_refused_typed(start, connect, reques
     await until(lambda: not running.server._grpc._calls)
 
 
+async def test_calls_that_begin_and_never_come_are_bounded(start, connect, monkeypatch, until):
+    monkeypatch.setattr(server, "MOST_WAITING", 5)
+    running = await start()
+    peer = await connect(running)
+    await peer.send(b"".join(peer.request(number, EXPLAIN) for number in range(1, 41, 2)))
+    refused = await peer.answer(21)
+    assert (refused.status, reason(refused)) == (EXHAUSTED, "QUEUE_FULL")
+    assert len(running.server._grpc._calls) == 10
+    await peer.send(b"".join(frames.reset(number, ErrorCode.CANCEL) for number in range(1, 21, 2)) + peer.call(41))
+    assert (await peer.answer(41)).status == OK
+
+
 async def test_a_probe_is_taken_up_before_the_explanations_that_wait(start, connect, request_for):
     running = await start()
     peer = await connect(running)
