@@ -11,7 +11,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -27,6 +27,11 @@ CONNECTION_WINDOW = 16 * 1024 * 1024
 window of its own."""
 MOST_UNREAD_BYTES = 1024 * 1024
 """Of answers that the system has not taken from us yet; with more, nothing is read from that peer."""
+MOST_STREAMS = 1000
+"""Of one connection at once; a peer that knows it keeps further calls to itself. Fewer: a burst of calls takes several
+connections; more: one peer may take all the room for open calls, and what concerns each stream takes longer."""
+MOST_READ_BYTES = 32 * 1024
+"""In one turn of the loop from one peer: others wait for what comes of them."""
 MOST_BLOCK_BYTES = 32 * 1024
 """Of a header block as it was sent."""
 MOST_STRIKES = 2
@@ -49,7 +54,7 @@ class Bounds:
     preface: float = 20.0
     keepalive: float = 30.0
     keepalive_timeout: float = 10.0
-    least_ping: float = 10.0
+    least_ping: float = 9.0  # callers say 10, by clocks of their own
     age: float = 300.0
 
 
@@ -88,7 +93,7 @@ class Connection(asyncio.Protocol):
         self._heard = False
         self._unread = 0
         self._pinged_at, self._strikes = float("-inf"), 0
-        self._draining = self._closing = False
+        self._draining = self._closing = self._peer_leaves = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._handlers: dict[int, Callable[[int, int, bytes], None]] = {
             frames.DATA: self._on_data,
@@ -108,10 +113,19 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=MOST_UNREAD_BYTES)
+        cast(Any, self._transport).max_size = MOST_READ_BYTES  # asyncio's own: 256 KiB
         self._loop = asyncio.get_running_loop()
         self.peer = _address(self._transport.get_extra_info("peername"))
         self._application.opened(self)
-        self.send(frames.settings({frames.INITIAL_WINDOW_SIZE: RECEIVE_WINDOW, frames.MAX_HEADER_LIST_SIZE: 16 * 1024}))
+        self.send(
+            frames.settings(
+                {
+                    frames.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
+                    frames.INITIAL_WINDOW_SIZE: RECEIVE_WINDOW,
+                    frames.MAX_HEADER_LIST_SIZE: 16 * 1024,
+                }
+            )
+        )
         self.send(frames.window_update(0, CONNECTION_WINDOW - frames.DEFAULT_WINDOW))
         self._later("preface", self._bounds.preface, self._never_greeted)
         self._later("keepalive", self._bounds.keepalive, self._ask_for_life)
@@ -177,12 +191,13 @@ class Connection(asyncio.Protocol):
             self._close_if_done()
 
     def _close_if_done(self) -> None:
-        if not self.streams and self._refuse_above != frames.LARGEST_STREAM and not self._closing:
+        known = self._peer_leaves or self._refuse_above != frames.LARGEST_STREAM
+        if known and not self.streams and not self._closing:
             self.close()
 
     def _fail(self, error: BrokenProtocol) -> None:
         log.info("connection broken off", peer=self.peer, code=error.code.name, why=error.text)
-        self.send(frames.go_away(self._last_stream, error.code, error.text))
+        self.send(frames.go_away(min(self._last_stream, self._refuse_above), error.code, error.text))
         self.close()
 
     def _never_greeted(self) -> None:
@@ -290,6 +305,8 @@ class Connection(asyncio.Protocol):
         stream.remote_ended = bool(flags & frames.END_STREAM)
         if data := _unpadded(flags, payload):
             self._tell(stream, lambda: receiver.data(data))
+        elif size:
+            stream.credit()
         if flags & frames.END_STREAM:
             self._tell(stream, receiver.ended)
 
@@ -324,7 +341,7 @@ class Connection(asyncio.Protocol):
             self._take_trailers(number, ended=ended)
             return
         self._last_stream = number
-        if number > self._refuse_above:
+        if number > self._refuse_above or len(self.streams) >= MOST_STREAMS:
             self.send(frames.reset(number, ErrorCode.REFUSED_STREAM))
             return
         stream = Stream(self, number, send_window=self._stream_window)
@@ -381,11 +398,12 @@ class Connection(asyncio.Protocol):
             raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "settings of a stream")
         if len(payload) % 6 or (flags & frames.ACK and payload):
             raise BrokenProtocol(ErrorCode.FRAME_SIZE_ERROR, f"settings of {len(payload)} bytes")
-        self._settled = True
         if flags & frames.ACK:
             return
+        self._settled = True
         self.send(frames.frame(frames.SETTINGS, frames.ACK, 0))  # before what they let through
-        for identifier, value in frames.SETTING.iter_unpack(payload):
+        # The last of each kind: a window concerns every stream, and a frame has room for thousands of them.
+        for identifier, value in dict(frames.SETTING.iter_unpack(payload)).items():
             self._set(identifier, value)
 
     def _set(self, identifier: int, value: int) -> None:
@@ -419,12 +437,11 @@ class Connection(asyncio.Protocol):
         self._pinged_at = now
 
     def _on_go_away(self, flags: int, number: int, payload: bytes) -> None:
-        """The peer begins nothing more; what it has begun is answered."""
+        """The peer leaves when all is answered."""
         if number or len(payload) < 8:
             code = ErrorCode.PROTOCOL_ERROR if number else ErrorCode.FRAME_SIZE_ERROR
             raise BrokenProtocol(code, "a farewell of a stream, or of less than 8 bytes")
-        self._draining = True
-        self._refuse_above = self._last_stream
+        self._draining = self._peer_leaves = True
         self._close_if_done()
 
     def _on_window_update(self, flags: int, number: int, payload: bytes) -> None:
@@ -444,9 +461,8 @@ class Connection(asyncio.Protocol):
         self.send_window += credit
         if self.send_window > frames.LARGEST_WINDOW:
             raise BrokenProtocol(ErrorCode.FLOW_CONTROL_ERROR, "a window of the connection over 2^31 - 1")
-        waiting, self._held_up = self._held_up, {}
-        for stream in waiting.values():
-            stream.flush()
+        while self._held_up and self.send_window > 0:
+            self._held_up.pop(next(iter(self._held_up))).flush()
 
     def _raise_if_idle(self, number: int, what: str) -> None:
         if number == 0 or number % 2 == 0 or number > self._last_stream:

@@ -67,7 +67,8 @@ class FieldReader:
             why = f"header fields of over {MOST_FIELD_BYTES} bytes"
             raise BrokenProtocol(ErrorCode.ENHANCE_YOUR_CALM, why) from None
         except (HPACKError, IndexError, ValueError) as error:
-            raise BrokenProtocol(ErrorCode.COMPRESSION_ERROR, f"header fields cannot be decoded: {error}") from None
+            why = f"header fields cannot be decoded: {type(error).__name__}"  # its text may hold a caller's secrets
+            raise BrokenProtocol(ErrorCode.COMPRESSION_ERROR, why) from None
         resized = block[:1] and block[0] & RESIZING_MASK == RESIZING
         self._remember(block, fields, unchanged=not resized and self._table.changes == changes)
         return fields

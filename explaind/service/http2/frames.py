@@ -79,7 +79,7 @@ def reset(stream: int, code: ErrorCode) -> bytes:
 
 
 def go_away(last_stream: int, code: ErrorCode, text: str = "") -> bytes:
-    return frame(GOAWAY, 0, 0, last_stream.to_bytes(4, "big") + code.to_bytes(4, "big") + text.encode())
+    return frame(GOAWAY, 0, 0, last_stream.to_bytes(4, "big") + code.to_bytes(4, "big") + text.encode()[:200])
 
 
 def header_block(stream: int, block: bytes, *, end_stream: bool, max_frame: int) -> bytes:

@@ -113,6 +113,12 @@ class Stream:
             self._waiting = asyncio.get_running_loop().create_future()
             await self._waiting
 
+    async def sent(self) -> None:
+        """Until all of a finished answer has been handed to the transport, or nothing can be sent any more."""
+        while not self.local_ended:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+
     def flush(self) -> None:
         """Sends what the windows allow."""
         if self.local_ended:
@@ -126,7 +132,8 @@ class Stream:
             connection.answering()
             connection.send(frames.frame(frames.DATA, 0, self.number, piece))
         if self._pending:
-            connection.held_up(self)
+            if self._send_window > 0:  # else the connection's credit would not help
+                connection.held_up(self)
             return
         if self._last is not None:
             connection.send(connection.fields_frames(self.number, self._last, end_stream=True))

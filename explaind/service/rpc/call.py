@@ -18,6 +18,7 @@ from grpc import aio
 from explaind.errors import ExplaindError, InvalidRequest
 from explaind.service import status
 from explaind.service.grpc_types import Context, Handler
+from explaind.service.http2.frames import ErrorCode
 from explaind.service.http2.stream import Stream
 from explaind.service.rpc import answer_fields
 from explaind.service.rpc.messages import Message, MessageReader, prefixed
@@ -62,7 +63,7 @@ class Call(Context):
     # ---- what comes ------------------------------------------------------------------------------------------------
 
     def data(self, chunk: bytes) -> None:
-        if self._over:
+        if self._over or (self._begun and not self._handler.request_streaming):  # no second message is asked for
             return
         try:
             self._messages.extend(self._reader.feed(chunk))
@@ -127,19 +128,25 @@ class Call(Context):
         self.end(*_told(problem))
 
     async def _run(self) -> None:
+        """Until its answer has left: one that a caller is slow to take is still work, with a deadline."""
         self._entered = True
+        try:
+            await self._attempt()
+            if not self._stream.local_ended:
+                await self._stream.sent()
+        except asyncio.CancelledError:
+            self._finish(UNAVAILABLE, "The call was cancelled by the server.")
+        finally:
+            self._release()
+
+    async def _attempt(self) -> None:
         try:
             await self._answer()
         except aio.AbortError:
             pass  # it has been answered
-        except asyncio.CancelledError:
-            if not self._over:
-                self._finish(UNAVAILABLE, "The call was cancelled by the server.")
         except Exception as error:
             log.error("unexpected error", exc_info=error)
             self._finish(grpc.StatusCode.UNKNOWN, "The server failed; its log tells more.")
-        finally:
-            self._release()
 
     async def _answer(self) -> None:
         handler = cast(Any, self._handler)
@@ -175,9 +182,10 @@ class Call(Context):
     def _finish(self, code: grpc.StatusCode, message: str = "", trailing: Metadata = ()) -> None:
         if self._over:
             return
-        self._over = True
         fields = answer_fields.status if self._opened else answer_fields.only_status
-        self._stream.finish(fields(code, message, trailing))
+        block = fields(code, message, trailing)  # may not be possible: then it is not over
+        self._over = True
+        self._stream.finish(block)
 
     def _cancel(self) -> None:
         self._cancelled = True
@@ -189,6 +197,8 @@ class Call(Context):
     def _expire(self) -> None:
         if not self._over:
             self.end(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline exceeded.")
+        if not self._stream.local_ended:  # held up by the caller's windows: nobody waits for it any more
+            self._stream.reset(ErrorCode.CANCEL)
 
     def _release(self) -> None:
         """Nothing of it is left to do."""
@@ -256,8 +266,9 @@ class Call(Context):
 
     def _open(self, metadata: Metadata = ()) -> None:
         if not self._opened:
+            block = answer_fields.HEAD + answer_fields.metadata(metadata)
             self._opened = True
-            self._stream.send_fields(answer_fields.HEAD + answer_fields.metadata(metadata))
+            self._stream.send_fields(block)
 
     async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
         if code is OK:

@@ -61,7 +61,8 @@ class MessageReader:
             if len(self._buffer) < size:
                 self._needed = size
                 break
-            found.append(Message(bytes(self._buffer[PREFIX:size]), compressed=self._buffer[0] == 1))
+            with memoryview(self._buffer) as view:  # one copy, where a slice of the buffer would be a second
+                found.append(Message(bytes(view[PREFIX:size]), compressed=view[0] == 1))
             del self._buffer[:size]
             self._needed = PREFIX
         return found

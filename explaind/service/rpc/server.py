@@ -63,7 +63,7 @@ class RpcServer:
         self._other_line = others
         self._turns = deque([*self._lines.values(), others])
         self._waiting = 0
-        self._pumping = False
+        self._pumping = self._stopping = self._closing = False
         self._calls: set[Call] = set()
         self._connections: set[Connection] = set()
         self._sockets: list[socket.socket] = []
@@ -113,13 +113,17 @@ class RpcServer:
     async def start(self) -> None:
         self.loop = asyncio.get_running_loop()
         for each in self._sockets:
+            # asyncio takes its backlog as connections to accept a turn, too: where no file is left for them each would
+            # be an error of its own, so it is told one.
             self._listening.append(
-                await self.loop.create_server(lambda: Connection(self, self._bounds), sock=each, backlog=BACKLOG)
+                await self.loop.create_server(lambda: Connection(self, self._bounds), sock=each, backlog=1)
             )
+            each.listen(BACKLOG)
 
     async def stop(self, grace: float) -> None:
         """Takes no connection any more, asks all to go, and returns when they are gone. Calls that go on after `grace`
         seconds are ended then. When it is asked twice the shorter grace counts."""
+        self._stopping = True
         for server in self._listening:
             server.close()
         self._close_sockets()
@@ -128,6 +132,7 @@ class RpcServer:
         try:
             await asyncio.wait_for(self._gone(), grace)
         except TimeoutError:
+            self._closing = True
             for call in list(self._calls):
                 call.end(grpc.StatusCode.UNAVAILABLE, "The server is stopping.")
             for connection in list(self._connections):
@@ -152,6 +157,8 @@ class RpcServer:
     def opened(self, connection: Connection) -> None:
         self._connections.add(connection)
         self._note_whether_idle()
+        if self._stopping:  # it was accepted just before
+            self.loop.call_soon(connection.close if self._closing else connection.drain)
 
     def closed(self, connection: Connection) -> None:
         self._connections.discard(connection)

@@ -12,7 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from explaind.service import server
-from explaind.service.http2 import frames
+from explaind.service.http2 import connection, frames
 from explaind.service.http2.frames import ErrorCode
 from explaind.service.rpc.messages import prefixed
 from explaind.v1 import explanation_service_pb2
@@ -276,4 +276,54 @@ async def test_a_watch_hears_of_changes_and_ends_with_its_caller(start, until):
     running.engine.alive = False
     assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
     watch.cancel()
+    await until(lambda: not running.server._grpc._calls)
+
+
+async def test_a_stop_waits_for_answers_that_their_callers_are_slow_to_take(start, connect, request_for, until):
+    running = await start()
+    peer = await connect(running, settings={frames.INITIAL_WINDOW_SIZE: 10})
+    await peer.send(peer.call(1, EXPLAIN, prefixed(request_for().SerializeToString())))
+    await peer.until(lambda heard: heard.kind == frames.DATA)
+    stopping = asyncio.create_task(running.server.stop(grace_seconds=60.0))
+    await peer.until(lambda heard: heard.kind == frames.GOAWAY)
+    await asyncio.sleep(0.5)  # longer than what is left for last bytes when no call is in work
+    await peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 65_535}))
+    assert (await peer.answer(1)).status == OK
+    peer.close()
+    await stopping
+
+
+@pytest.mark.parametrize("window", [0, 10])
+async def test_an_answer_that_nobody_takes_is_given_up_at_its_deadline(start, connect, request_for, until, window):
+    running = await start()
+    peer = await connect(running, settings={frames.INITIAL_WINDOW_SIZE: window})
+    await peer.send(peer.call(1, EXPLAIN, prefixed(request_for().SerializeToString()), grpc_timeout="300m"))
+    assert (await peer.answer(1)).reset == ErrorCode.CANCEL
+    await until(lambda: running.server.active_calls == len(running.server._grpc._calls) == 0)
+
+
+async def test_more_streams_than_are_allowed_are_to_be_tried_again(start, connect, monkeypatch):
+    monkeypatch.setattr(connection, "MOST_STREAMS", 3)
+    peer = await connect(await start())
+    told = await peer.until(lambda heard: heard.kind == frames.SETTINGS)
+    assert dict(frames.SETTING.iter_unpack(told.payload))[frames.MAX_CONCURRENT_STREAMS] == 3
+    await peer.send(b"".join(peer.request(number) for number in (1, 3, 5, 7)))
+    assert (await peer.answer(7)).reset == ErrorCode.REFUSED_STREAM
+    await peer.send(frames.frame(frames.DATA, frames.END_STREAM, 1, EMPTY_MESSAGE))
+    assert (await peer.answer(1)).status == OK
+
+
+async def test_metadata_that_cannot_be_sent_costs_the_call_and_no_more(start, connect, until):
+    running = await start()
+
+    async def failing(request, context):
+        context.set_trailing_metadata((("a", "é"),))
+        context.set_code(grpc.StatusCode.NOT_FOUND)
+
+    handlers = {"Fail": grpc.unary_unary_rpc_method_handler(failing, bytes, bytes)}
+    running.server._grpc.add_registered_method_handlers("own.Service", handlers)
+    peer = await connect(running)
+    await peer.send(peer.call(1, "/own.Service/Fail") + peer.call(3))
+    assert (await peer.answer(1)).status == "2"
+    assert (await peer.answer(3)).status == OK
     await until(lambda: not running.server._grpc._calls)
