@@ -434,6 +434,8 @@ class Connection(asyncio.Protocol):
             self._strikes += 1
             if self._strikes > MOST_STRIKES:
                 raise BrokenProtocol(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
+        else:
+            self._strikes = 0
         self._pinged_at = now
 
     def _on_go_away(self, flags: int, number: int, payload: bytes) -> None:
