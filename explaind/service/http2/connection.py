@@ -274,7 +274,9 @@ class Connection(asyncio.Protocol):
             if not self._settled and kind != frames.SETTINGS:
                 raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "no settings first")
             if (handler := handlers.get(kind)) is not None:  # unknown ones are to be ignored
-                handler(flags, number & frames.LARGEST_STREAM, data[at + 9 : end])
+                number &= frames.LARGEST_STREAM
+                frames.check(kind, number, length)
+                handler(flags, number, data[at + 9 : end])
             at = end
         self._buffer = data[at:]
 
@@ -377,25 +379,18 @@ class Connection(asyncio.Protocol):
                 receiver.reset()
 
     def _on_reset(self, flags: int, number: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise BrokenProtocol(ErrorCode.FRAME_SIZE_ERROR, "RST_STREAM of another size than 4")
         if (stream := self.streams.get(number)) is not None:
             stream.lost()
         else:
             self._raise_if_idle(number, "a reset")
 
     def _on_priority(self, flags: int, number: int, payload: bytes) -> None:
-        if number == 0:
-            raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "a priority of no stream")
-        if len(payload) != 5:
-            raise BrokenProtocol(ErrorCode.FRAME_SIZE_ERROR, "a priority of another size than 5")
+        """Deprecated, and to be ignored."""
 
     def _on_push_promise(self, flags: int, number: int, payload: bytes) -> None:
         raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "a client promises nothing")
 
     def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
-        if number:
-            raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "settings of a stream")
         if len(payload) % 6 or (flags & frames.ACK and payload):
             raise BrokenProtocol(ErrorCode.FRAME_SIZE_ERROR, f"settings of {len(payload)} bytes")
         if flags & frames.ACK:
@@ -421,9 +416,6 @@ class Connection(asyncio.Protocol):
             raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "ENABLE_PUSH is neither 0 nor 1")
 
     def _on_ping(self, flags: int, number: int, payload: bytes) -> None:
-        if number or len(payload) != 8:
-            code = ErrorCode.PROTOCOL_ERROR if number else ErrorCode.FRAME_SIZE_ERROR
-            raise BrokenProtocol(code, "a ping of a stream, or of another size than 8")
         if flags & frames.ACK:
             if payload == DRAIN_PING and self._draining:
                 self._take_no_more()
@@ -440,15 +432,12 @@ class Connection(asyncio.Protocol):
 
     def _on_go_away(self, flags: int, number: int, payload: bytes) -> None:
         """The peer leaves when all is answered."""
-        if number or len(payload) < 8:
-            code = ErrorCode.PROTOCOL_ERROR if number else ErrorCode.FRAME_SIZE_ERROR
-            raise BrokenProtocol(code, "a farewell of a stream, or of less than 8 bytes")
+        if len(payload) < 8:
+            raise BrokenProtocol(ErrorCode.FRAME_SIZE_ERROR, "a farewell of less than 8 bytes")
         self._draining = self._peer_leaves = True
         self._close_if_done()
 
     def _on_window_update(self, flags: int, number: int, payload: bytes) -> None:
-        if len(payload) != 4:
-            raise BrokenProtocol(ErrorCode.FRAME_SIZE_ERROR, "WINDOW_UPDATE of another size than 4")
         credit = int.from_bytes(payload, "big") & frames.LARGEST_WINDOW
         if credit == 0:
             raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "a credit of 0")

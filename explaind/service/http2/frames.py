@@ -60,6 +60,21 @@ class BrokenProtocol(Exception):
         self.text = text
 
 
+OF_STREAMS = frozenset((DATA, HEADERS, PRIORITY, RST_STREAM, PUSH_PROMISE, CONTINUATION))
+OF_CONNECTIONS = frozenset((SETTINGS, PING, GOAWAY))
+SIZES = {PRIORITY: 5, RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
+"""Of payloads that have but one."""
+
+
+def check(kind: int, stream: int, size: int) -> None:
+    """Raises BrokenProtocol where such a frame cannot be, whatever is in it."""
+    if kind in (OF_CONNECTIONS if stream else OF_STREAMS):
+        where = f"stream {stream}" if stream else "no stream"
+        raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, f"a frame of kind {kind} on {where}")
+    if size != SIZES.get(kind, size):
+        raise BrokenProtocol(ErrorCode.FRAME_SIZE_ERROR, f"a frame of kind {kind} with {size} bytes")
+
+
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     size = len(payload)
     return HEAD.pack(size >> 8, size & 0xFF, kind, flags, stream) + payload

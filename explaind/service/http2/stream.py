@@ -68,7 +68,7 @@ class Stream:
         if self.local_ended:
             return
         connection, size, number = self._connection, len(data), self.number
-        if size > min(self._send_window, connection.send_window, connection.max_frame) or self._pending:
+        if size > min(self._send_window, connection.send_window, connection.max_frame):
             self.send_fields(fields)
             self.send_data(data)
             self.finish(last_fields)
@@ -110,19 +110,19 @@ class Stream:
         """Until all that was to be sent has been handed to the transport and that is not full, or nothing can be sent
         any more. For one writer at a time."""
         while not self.local_ended and (self._pending or not self._connection.writable):
-            self._waiting = asyncio.get_running_loop().create_future()
-            await self._waiting
+            await self._change()
 
     async def sent(self) -> None:
         """Until all of a finished answer has been handed to the transport, or nothing can be sent any more."""
         while not self.local_ended:
-            self._waiting = asyncio.get_running_loop().create_future()
-            await self._waiting
+            await self._change()
+
+    async def _change(self) -> None:
+        self._waiting = asyncio.get_running_loop().create_future()
+        await self._waiting
 
     def flush(self) -> None:
         """Sends what the windows allow."""
-        if self.local_ended:
-            return
         connection = self._connection
         while self._pending and (room := min(self._send_window, connection.send_window, connection.max_frame)) > 0:
             piece = bytes(self._pending[:room])
@@ -141,7 +141,7 @@ class Stream:
         self.wake()
 
     def wake(self) -> None:
-        """Lets whoever waits in `drained` look again."""
+        """Lets whoever waits in `drained` or `sent` look again."""
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(None)
 

@@ -151,7 +151,7 @@ class Call(Context):
     async def _answer(self) -> None:
         handler = cast(Any, self._handler)
         try:
-            request = _Requests(self) if handler.request_streaming else await self._only_request()
+            request = _Requests(self) if handler.request_streaming else await self._next_message()
         except InvalidRequest as problem:  # no handler knows of it yet
             self._finish(*_told(problem))
             return
@@ -167,11 +167,6 @@ class Call(Context):
         if code is OK:
             self._stream.send_data(prefixed(self._serialised(response)))
         self._finish(code, self._details, self._trailing)
-
-    async def _only_request(self) -> Any:
-        message = self._messages.popleft()
-        self._stream.credit()
-        return self._parsed(message.data if not message.compressed else await self._inflated(message))
 
     def _answer_whole(self, data: bytes) -> None:
         if not self._over:
@@ -215,7 +210,7 @@ class Call(Context):
 
     # ---- for the handler -------------------------------------------------------------------------------------------
 
-    async def next_request(self) -> Any:
+    async def read(self) -> Any:
         """The next message of a stream; EOF after the last. Raises what makes of its bytes no message."""
         while not self._messages:
             if self._complete:
@@ -224,10 +219,14 @@ class Call(Context):
             self._stream.credit()
             self._more = self._server.loop.create_future()
             await self._more
+        return await self._next_message()
+
+    async def _next_message(self) -> Any:
+        """Of those that are there."""
         message = self._messages.popleft()
         if not self._messages:
             self._stream.credit()
-        return self._parsed(message.data if not message.compressed else await self._inflated(message))
+        return self._parsed(await self._inflated(message) if message.compressed else message.data)
 
     def _raise_if_cut(self) -> None:
         if self._reader.within:
@@ -247,9 +246,6 @@ class Call(Context):
         serialise: Any = self._handler.response_serializer
         data: bytes = response if serialise is None else serialise(response)
         return data
-
-    async def read(self) -> Any:
-        return await self.next_request()
 
     async def write(self, message: Any) -> None:
         """Returns when there is room for more."""
@@ -349,7 +345,7 @@ class _Requests:
         return self
 
     async def __anext__(self) -> Any:
-        request = await self._call.next_request()
+        request = await self._call.read()
         if request is aio.EOF:
             raise StopAsyncIteration
         return request
