@@ -16,8 +16,9 @@ from typing import Any, Protocol, cast
 import structlog
 
 from explaind.service.http2 import frames
-from explaind.service.http2.fields import FIRST, FieldReader, Fields
+from explaind.service.http2.fields import FIRST, MOST_TOLD_BYTES, FieldReader, Fields
 from explaind.service.http2.frames import BrokenProtocol, ErrorCode
+from explaind.service.http2.pings import PingLimit
 from explaind.service.http2.stream import RECEIVE_WINDOW, Receiver, Stream
 
 log = structlog.get_logger(__name__)
@@ -34,8 +35,6 @@ MOST_READ_BYTES = 32 * 1024
 """In one turn of the loop from one peer: others wait for what comes of them."""
 MOST_BLOCK_BYTES = 32 * 1024
 """Of a header block as it was sent."""
-MOST_STRIKES = 2
-"""Pings in a row that come too early; one more ends the connection, as in gRPC's own servers."""
 AGE_JITTER = 0.1
 """Connections that were made together do not all end together."""
 LAST_CALL_SECONDS = 5.0
@@ -92,7 +91,8 @@ class Connection(asyncio.Protocol):
         self._held_up: dict[int, Stream] = {}
         self._heard = False
         self._unread = 0
-        self._pinged_at, self._strikes = float("-inf"), 0
+        self._pings = PingLimit(bounds.least_ping)
+        self.answering = self._pings.answering
         self._draining = self._closing = self._peer_leaves = False
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._handlers: dict[int, Callable[[int, int, bytes], None]] = {
@@ -122,7 +122,7 @@ class Connection(asyncio.Protocol):
                 {
                     frames.MAX_CONCURRENT_STREAMS: MOST_STREAMS,
                     frames.INITIAL_WINDOW_SIZE: RECEIVE_WINDOW,
-                    frames.MAX_HEADER_LIST_SIZE: 16 * 1024,
+                    frames.MAX_HEADER_LIST_SIZE: MOST_TOLD_BYTES,
                 }
             )
         )
@@ -249,10 +249,6 @@ class Connection(asyncio.Protocol):
             self._first_block = False
             block = FIRST + block
         return frames.header_block(stream, block, end_stream=end_stream, max_frame=self.max_frame)
-
-    def answering(self) -> None:
-        """Something is sent for which a peer may well measure the line anew."""
-        self._pinged_at, self._strikes = float("-inf"), 0
 
     # ---- reading ---------------------------------------------------------------------------------------------------
 
@@ -421,14 +417,8 @@ class Connection(asyncio.Protocol):
                 self._take_no_more()
             return
         self.send(frames.frame(frames.PING, frames.ACK, 0, payload))
-        now = self._loop.time()
-        if now - self._pinged_at < self._bounds.least_ping:
-            self._strikes += 1
-            if self._strikes > MOST_STRIKES:
-                raise BrokenProtocol(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
-        else:
-            self._strikes = 0
-        self._pinged_at = now
+        if self._pings.exceeded(self._loop.time()):
+            raise BrokenProtocol(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
 
     def _on_go_away(self, flags: int, number: int, payload: bytes) -> None:
         """The peer leaves when all is answered."""

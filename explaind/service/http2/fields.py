@@ -19,6 +19,8 @@ FIRST = b"\x20"
 STATUS_200 = b"\x88"
 RESIZING_MASK, RESIZING = 0xE0, 0x20
 """How a block begins that resizes the dynamic table."""
+MOST_TOLD_BYTES = 16 * 1024
+"""Of a call's fields, 32 for each and their names and values, as peers are told; gRPC's own servers take as much."""
 MOST_FIELD_BYTES = 64 * 1024
 """Of a block's fields once decoded, 32 for each and their names and values; with more its connection ends."""
 MOST_REMEMBERED, LONGEST_REMEMBERED = 64, 256

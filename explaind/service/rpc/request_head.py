@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from explaind.errors import ExplaindError, InvalidRequest
-from explaind.service.http2.fields import Fields
+from explaind.service.http2.fields import MOST_TOLD_BYTES, Fields
 
-MOST_METADATA_BYTES = 16 * 1024
-"""Of a call's fields, 32 for each and their names and values; gRPC's own servers take as much at most."""
 UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])")
 CONTENT_TYPE = re.compile(rb"application/grpc([+;].*)?")
@@ -64,9 +62,9 @@ def parsed(fields: Fields) -> RequestHead:
 
 def _raise_if_large(fields: Fields) -> None:
     size = sum(32 + len(name) + len(value) for name, value in fields)
-    if size > MOST_METADATA_BYTES:
+    if size > MOST_TOLD_BYTES:
         raise InvalidRequest(
-            f"The call's metadata has {size} bytes and may have {MOST_METADATA_BYTES}; send less.", field="metadata"
+            f"The call's metadata has {size} bytes and may have {MOST_TOLD_BYTES}; send less.", field="metadata"
         )
 
 

@@ -128,3 +128,13 @@ def test_more_blocks_than_are_remembered_are_still_read(count: int) -> None:
     for index in [*range(count), *range(count)]:
         assert reader.read(fields.literal(b"a", b"%d" % index)) == ((b"a", b"%d" % index),)
     assert len(reader._known) <= fields.MOST_REMEMBERED
+
+
+def test_a_known_block_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder, reader = hpack.Encoder(), FieldReader()
+    call = [(b":path", b"/here"), (b"te", b"trailers")]
+    reader.read(encoder.encode(call))
+    block = encoder.encode(call)
+    known = reader.read(block)
+    monkeypatch.setattr(hpack.Decoder, "decode", None)
+    assert reader.read(block) is known
