@@ -18,6 +18,7 @@ import structlog
 from explaind.service.http2 import frames
 from explaind.service.http2.fields import FIRST, MOST_TOLD_BYTES, FieldReader, Fields
 from explaind.service.http2.frames import BrokenProtocol, ErrorCode
+from explaind.service.http2.header_blocks import Block, BlockReader, unpadded
 from explaind.service.http2.pings import PingLimit
 from explaind.service.http2.stream import RECEIVE_WINDOW, Receiver, Stream
 
@@ -33,8 +34,6 @@ MOST_STREAMS = 1000
 connections; more: one peer may take all the room for open calls, and what concerns each stream takes longer."""
 MOST_READ_BYTES = 32 * 1024
 """In one turn of the loop from one peer: others wait for what comes of them."""
-MOST_BLOCK_BYTES = 32 * 1024
-"""Of a header block as it was sent."""
 AGE_JITTER = 0.1
 """Connections that were made together do not all end together."""
 LAST_CALL_SECONDS = 5.0
@@ -83,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._greeted = self._settled = False
         self._fields = FieldReader()
         self._first_block = True
-        self._block: _Block | None = None
+        self._blocks = BlockReader()
         self._last_stream = 0
         self._refuse_above = frames.LARGEST_STREAM
         self._stream_window = frames.DEFAULT_WINDOW
@@ -265,7 +264,7 @@ class Connection(asyncio.Protocol):
             end = at + 9 + length
             if end > size:
                 break
-            if self._block is not None and kind != frames.CONTINUATION:
+            if self._blocks.within and kind != frames.CONTINUATION:
                 raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "another frame within a header block")
             if not self._settled and kind != frames.SETTINGS:
                 raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "no settings first")
@@ -301,7 +300,7 @@ class Connection(asyncio.Protocol):
         stream.received(size)
         receiver = cast(Receiver, stream.receiver)
         stream.remote_ended = bool(flags & frames.END_STREAM)
-        if data := _unpadded(flags, payload):
+        if data := unpadded(flags, payload):
             self._tell(stream, lambda: receiver.data(data))
         elif size:
             stream.credit()
@@ -311,30 +310,16 @@ class Connection(asyncio.Protocol):
     def _on_headers(self, flags: int, number: int, payload: bytes) -> None:
         if number % 2 == 0:
             raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, f"a header block on stream {number}")
-        block = _unpadded(flags, payload)
-        if flags & frames.PRIORITISED:
-            if len(block) < 5:
-                raise BrokenProtocol(ErrorCode.FRAME_SIZE_ERROR, "a priority that is cut short")
-            block = block[5:]
-        if flags & frames.END_HEADERS:
-            self._take_block(number, block, ended=bool(flags & frames.END_STREAM))
-        else:
-            self._block = _Block(number, bytearray(block), ended=bool(flags & frames.END_STREAM))
+        if (block := self._blocks.begin(flags, number, payload)) is not None:
+            self._take_block(block)
 
     def _on_continuation(self, flags: int, number: int, payload: bytes) -> None:
-        begun = self._block
-        if begun is None or begun.stream != number:
-            raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "a continuation of no header block")
-        begun.data += payload
-        begun.pieces += 1
-        if len(begun.data) > MOST_BLOCK_BYTES or begun.pieces > MOST_BLOCK_BYTES // 1024:
-            raise BrokenProtocol(ErrorCode.ENHANCE_YOUR_CALM, f"a header block of over {MOST_BLOCK_BYTES} bytes")
-        if flags & frames.END_HEADERS:
-            self._block = None
-            self._take_block(number, bytes(begun.data), ended=begun.ended)
+        if (block := self._blocks.go_on(flags, number, payload)) is not None:
+            self._take_block(block)
 
-    def _take_block(self, number: int, block: bytes, *, ended: bool) -> None:
-        fields = self._fields.read(block)  # whatever becomes of it: the next blocks build on it
+    def _take_block(self, block: Block) -> None:
+        number, ended = block.stream, block.ended
+        fields = self._fields.read(bytes(block.data))  # whatever becomes of it: the next blocks build on it
         if number <= self._last_stream:
             self._take_trailers(number, ended=ended)
             return
@@ -448,24 +433,6 @@ class Connection(asyncio.Protocol):
     def _raise_if_idle(self, number: int, what: str) -> None:
         if number == 0 or number % 2 == 0 or number > self._last_stream:
             raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, f"{what} on stream {number}, which was never opened")
-
-
-@dataclass(slots=True)
-class _Block:
-    """A header block that has begun."""
-
-    stream: int
-    data: bytearray
-    ended: bool
-    pieces: int = 0
-
-
-def _unpadded(flags: int, payload: bytes) -> bytes:
-    if not flags & frames.PADDED:
-        return payload
-    if not payload or payload[0] >= len(payload):
-        raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "more padding than payload")
-    return payload[1 : len(payload) - payload[0]]
 
 
 def _address(name: object) -> str:
