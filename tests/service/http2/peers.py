@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -26,6 +27,10 @@ NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT, 
     7
 )
 REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, CONNECT_ERROR, ENHANCE_YOUR_CALM = range(7, 12)
+
+HEADER_TABLE_SIZE, ENABLE_PUSH, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 2, 4, 5
+WINDOW = 65_535
+"""Of a stream and of a connection, where nothing is said."""
 
 HEALTH, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
 
@@ -46,6 +51,16 @@ def window_update(stream: int, credit: int) -> bytes:
 
 def message(data: bytes = b"", mark: int = 0) -> bytes:
     return bytes((mark,)) + len(data).to_bytes(4, "big") + data
+
+
+SERVING = message(b"\x08\x01")
+"""What health answers."""
+
+
+async def address_of(start: Callable[..., Any]) -> str:
+    """Of a server that is started with it."""
+    address: str = (await start()).server.address
+    return address
 
 
 def call_fields(path: str, extra: Pairs = (), *, method: str = "POST", content_type: str = "application/grpc"):
