@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import math
 import threading
@@ -53,7 +54,7 @@ from explaind.requests import (
 from explaind.service.server import Server
 from explaind.settings import Settings
 from explaind.v1 import explanation_pb2, explanation_service_pb2, explanation_service_pb2_grpc, model_service_pb2_grpc
-from tests.service.wire_peer import Peer
+from tests.service.http2.peers import INITIAL_WINDOW_SIZE, PREFACE, WINDOW, NotingPeer, connected, settings
 
 SHAPE = (1, 4, 4)
 CLASSES = ("dark", "bright")
@@ -341,18 +342,16 @@ async def start() -> AsyncIterator[Starter]:
 
 
 @pytest_asyncio.fixture
-async def connect() -> AsyncIterator[Callable[..., Awaitable[Peer]]]:
+async def connect() -> AsyncIterator[Callable[..., Awaitable[NotingPeer]]]:
     """Connections to a running server, frame by frame; all are closed in the end."""
-    opened: list[Peer] = []
+    async with contextlib.AsyncExitStack() as opened:
 
-    async def connecting(running: Running, **options: Any) -> Peer:
-        peer = await Peer.connect(running.server.address, **options)
-        opened.append(peer)
-        return peer
+        async def connecting(running: Running, window: int = WINDOW) -> NotingPeer:
+            """window: of each stream, for what this peer is sent."""
+            greeting = PREFACE + settings((INITIAL_WINDOW_SIZE, window))
+            return await opened.enter_async_context(connected(running.server.address, greeting, NotingPeer))
 
-    yield connecting
-    for peer in opened:
-        peer.close()
+        yield connecting
 
 
 async def eventually(condition: Callable[[], bool], seconds: float = 10.0) -> None:

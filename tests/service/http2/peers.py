@@ -10,7 +10,7 @@ import contextlib
 import struct
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import h2.config
 import h2.connection
@@ -35,6 +35,7 @@ WINDOW = 65_535
 HEALTH, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
 
 Pairs = Iterable[tuple[str, str]]
+PeerT = TypeVar("PeerT", bound="Peer")
 
 
 def frame(kind: int, flags: int = 0, stream: int = 0, payload: bytes = b"") -> bytes:
@@ -53,6 +54,7 @@ def message(data: bytes = b"", mark: int = 0) -> bytes:
     return bytes((mark,)) + len(data).to_bytes(4, "big") + data
 
 
+EMPTY_MESSAGE = message()
 SERVING = message(b"\x08\x01")
 """What health answers."""
 
@@ -185,12 +187,83 @@ class Peer:
                 return first or {}, data, found.fields
 
 
+@dataclass
+class Heard:
+    """What came on one stream: the fields of each block, the data, and how it ended."""
+
+    blocks: list[dict[str, str]] = field(default_factory=list)
+    data: bytes = b""
+    ended: bool = False
+    reset: int | None = None
+
+    @property
+    def status(self) -> str:
+        return self.blocks[-1]["grpc-status"]
+
+
+class NotingPeer(Peer):
+    """Keeps what came on each stream, in whatever order it came."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__(reader, writer)
+        self.heard: list[Frame] = []
+        self.answers: dict[int, Heard] = {}
+
+    def request(self, stream: int, path: str = HEALTH, *, leave_out: str = "", **fields: str) -> bytes:
+        """A call's first block. fields: others, or other values; underscores stand for hyphens, a first one for a
+        colon."""
+        named = {(":" + name[1:] if name[0] == "_" else name.replace("_", "-")): each for name, each in fields.items()}
+        head = dict(call_fields(path)) | named
+        head.pop(leave_out, None)
+        return frame(HEADERS, END_HEADERS, stream, self.encoder.encode(list(head.items())))
+
+    def whole(self, stream: int, path: str = HEALTH, data: bytes = EMPTY_MESSAGE, **fields: str) -> bytes:
+        """A call, and `data` as it is."""
+        return self.request(stream, path, **fields) + frame(DATA, END_STREAM, stream, data)
+
+    async def hear(self) -> Frame | None:
+        """The next frame; None at the end of the connection."""
+        try:
+            heard = await self.frame()
+        except Gone:
+            return None
+        self.heard.append(heard)
+        self._note(heard)
+        return heard
+
+    async def until(self, condition: Callable[[Frame], bool]) -> Frame:
+        while (heard := await self.hear()) is not None:
+            if condition(heard):
+                return heard
+        raise AssertionError(f"the connection ended before it came: {self.heard[-3:]}")
+
+    async def outcome(self, stream: int) -> Heard:
+        """As soon as it has ended."""
+        while not (self.answers.get(stream) and (self.answers[stream].ended or self.answers[stream].reset is not None)):
+            assert await self.hear() is not None, f"the connection ended: {self.heard[-3:]}"
+        return self.answers[stream]
+
+    def _note(self, heard: Frame) -> None:
+        if not heard.stream or heard.kind == WINDOW_UPDATE:
+            return
+        answer = self.answers.setdefault(heard.stream, Heard())
+        if heard.kind == DATA:
+            answer.data += heard.payload
+        elif heard.kind == HEADERS:
+            answer.blocks.append(heard.fields)
+        elif heard.kind == RST_STREAM:
+            answer.reset = heard.code
+        answer.ended |= heard.ends
+
+
 @contextlib.asynccontextmanager
-async def connected(address: str, greeting: bytes = PREFACE + settings()) -> AsyncIterator[Peer]:
+async def connected(
+    address: str, greeting: bytes = PREFACE + settings(), kind: type[PeerT] = Peer
+) -> AsyncIterator[PeerT]:
     host, port = address.rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
-        peer = Peer(reader, writer)
+        peer = kind(reader, writer)
         peer.send(greeting)
         yield peer
     finally:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import random
 
 import grpc
 import pytest
-from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from explaind.service import server
@@ -16,29 +14,25 @@ from explaind.service.http2 import connection, frames
 from explaind.service.http2.frames import ErrorCode
 from explaind.service.rpc.messages import prefixed
 from explaind.v1 import explanation_service_pb2
-from tests.service.wire_peer import EMPTY_MESSAGE
+from tests.service.http2.peers import EMPTY_MESSAGE
+from tests.service.rpc.told import (
+    DEADLINE_EXCEEDED,
+    EXHAUSTED,
+    EXPLAIN,
+    INVALID_ARGUMENT,
+    OK,
+    STREAM_EXPLAIN,
+    UNIMPLEMENTED,
+    reason,
+)
 
 pytestmark = pytest.mark.asyncio
-
-EXPLAIN = "/explaind.v1.ExplanationService/Explain"
-STREAM_EXPLAIN = "/explaind.v1.ExplanationService/StreamExplain"
-OK, CANCELLED, INVALID, DEADLINE, EXHAUSTED, UNIMPLEMENTED = "0", "1", "3", "4", "8", "12"
-
-
-def reason(answer):
-    """Of the ErrorInfo in its status."""
-    raw = answer.blocks[-1]["grpc-status-details-bin"]
-    for detail in status_pb2.Status.FromString(base64.b64decode(raw + "=" * (-len(raw) % 4))).details:
-        info = error_details_pb2.ErrorInfo()
-        if detail.Unpack(info):
-            return info.reason
-    return None
 
 
 async def test_a_whole_answer_is_fields_message_and_status(start, connect, request_for):
     peer = await connect(await start())
-    await peer.send(peer.call(1, EXPLAIN, prefixed(request_for().SerializeToString()), x_request_id="mine"))
-    answer = await peer.answer(1)
+    peer.send(peer.whole(1, EXPLAIN, prefixed(request_for().SerializeToString()), x_request_id="mine"))
+    answer = await peer.outcome(1)
     first, last = answer.blocks
     assert (first[":status"], first["content-type"]) == ("200", "application/grpc")
     assert (last["grpc-status"], last["x-request-id"]) == (OK, "mine")
@@ -52,30 +46,30 @@ async def test_a_whole_answer_is_fields_message_and_status(start, connect, reque
 )  # fmt: skip
 async def test_what_is_no_call_is_told_so_in_http(start, connect, fields, status):
     peer = await connect(await start())
-    await peer.send(peer.call(1, **fields) + peer.call(3))
-    assert (await peer.answer(1)).blocks == [{":status": status}]
-    assert (await peer.answer(3)).status == OK
+    peer.send(peer.whole(1, **fields) + peer.whole(3))
+    assert (await peer.outcome(1)).blocks == [{":status": status}]
+    assert (await peer.outcome(3)).status == OK
 
 
 @pytest.mark.parametrize("kind", ["application/grpc", "application/grpc+proto", "application/grpc;charset=utf-8"])
 async def test_every_way_to_say_grpc_is_understood(start, connect, kind):
     peer = await connect(await start())
-    await peer.send(peer.call(1, content_type=kind))
-    assert (await peer.answer(1)).status == OK
+    peer.send(peer.whole(1, content_type=kind))
+    assert (await peer.outcome(1)).status == OK
 
 
 BAD = {
-    "a time-out without a unit": ({"grpc_timeout": "10"}, EMPTY_MESSAGE, INVALID, "INVALID_REQUEST"),
-    "a time-out of nine digits": ({"grpc_timeout": "123456789S"}, EMPTY_MESSAGE, INVALID, "INVALID_REQUEST"),
-    "a negative time-out": ({"grpc_timeout": "-1S"}, EMPTY_MESSAGE, INVALID, "INVALID_REQUEST"),
-    "binary metadata that is none": ({"x_bin": "***"}, EMPTY_MESSAGE, INVALID, "INVALID_REQUEST"),
-    "too much metadata": ({"x": "y" * 17_000}, EMPTY_MESSAGE, INVALID, "INVALID_REQUEST"),
-    "no message": ({}, b"", INVALID, "INVALID_REQUEST"),
-    "half a message": ({}, prefixed(b"abc")[:-1], INVALID, "INVALID_REQUEST"),
-    "a mark that there is not": ({}, b"\7" + bytes(4), INVALID, "INVALID_REQUEST"),
-    "an unknown compression": ({"grpc_encoding": "br"}, b"\1\0\0\0\1x", INVALID, "INVALID_REQUEST"),
-    "no gzip": ({"grpc_encoding": "gzip"}, b"\1\0\0\0\1x", INVALID, "INVALID_REQUEST"),
-    "no message of that method": ({}, prefixed(b"\xff\xff"), INVALID, "INVALID_REQUEST"),
+    "a time-out without a unit": ({"grpc_timeout": "10"}, EMPTY_MESSAGE, INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "a time-out of nine digits": ({"grpc_timeout": "123456789S"}, EMPTY_MESSAGE, INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "a negative time-out": ({"grpc_timeout": "-1S"}, EMPTY_MESSAGE, INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "binary metadata that is none": ({"x_bin": "***"}, EMPTY_MESSAGE, INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "too much metadata": ({"x": "y" * 17_000}, EMPTY_MESSAGE, INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "no message": ({}, b"", INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "half a message": ({}, prefixed(b"abc")[:-1], INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "a mark that there is not": ({}, b"\7" + bytes(4), INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "an unknown compression": ({"grpc_encoding": "br"}, b"\1\0\0\0\1x", INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "no gzip": ({"grpc_encoding": "gzip"}, b"\1\0\0\0\1x", INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "no message of that method": ({}, prefixed(b"\xff\xff"), INVALID_ARGUMENT, "INVALID_REQUEST"),
     "a message over the limit": ({}, b"\0\xff\xff\xff\xff", EXHAUSTED, "MESSAGE_TOO_LARGE"),
 }
 
@@ -85,17 +79,17 @@ async def test_a_broken_call_has_its_reason_and_the_next_is_served(start, connec
     running = await start()
     fields, message, code, why = BAD[name]
     peer = await connect(running)
-    await peer.send(peer.call(1, EXPLAIN, message, **fields) + peer.call(3))
-    answer = await peer.answer(1)
-    assert (answer.status, reason(answer)) == (code, why)
-    assert (await peer.answer(3)).status == OK
+    peer.send(peer.whole(1, EXPLAIN, message, **fields) + peer.whole(3))
+    answer = await peer.outcome(1)
+    assert (answer.status, reason(answer.blocks[-1])) == (code, why)
+    assert (await peer.outcome(3)).status == OK
     await until(lambda: not running.server._grpc._calls)
 
 
 async def test_a_method_that_nobody_serves_is_named(start, connect):
     peer = await connect(await start())
-    await peer.send(peer.call(1, "/explaind.v1.ExplanationService/Erklär%e"))
-    answer = await peer.answer(1)
+    peer.send(peer.whole(1, "/explaind.v1.ExplanationService/Erklär%e"))
+    answer = await peer.outcome(1)
     assert answer.status == UNIMPLEMENTED
     assert "/explaind.v1.ExplanationService/Erkl" in answer.blocks[0]["grpc-message"]
     assert "%25e" in answer.blocks[0]["grpc-message"]
@@ -145,10 +139,10 @@ async def test_a_deadline_is_kept_by_the_server_too(start, connect, request_for,
     running.engine.seconds = 60.0
     peer = await connect(running)
     message = prefixed(request_for().SerializeToString())
-    await peer.send(
-        peer.call(1, EXPLAIN, message, grpc_timeout="200m") + peer.call(3, EXPLAIN, message, grpc_timeout="200m")
+    peer.send(
+        peer.whole(1, EXPLAIN, message, grpc_timeout="200m") + peer.whole(3, EXPLAIN, message, grpc_timeout="200m")
     )
-    assert {(await peer.answer(number)).status for number in (1, 3)} == {DEADLINE}
+    assert {(await peer.outcome(number)).status for number in (1, 3)} == {DEADLINE_EXCEEDED}
     await until(lambda: running.engine.running == running.server.active_calls == 0)
     assert running.engine.cancelled == 1  # the other was waiting
     await until(lambda: not running.server._grpc._calls)
@@ -160,12 +154,12 @@ async def test_who_gives_up_or_is_gone_leaves_nothing_behind(start, connect, req
     running.engine.seconds = 60.0
     peer = await connect(running)
     message = prefixed(request_for().SerializeToString())
-    await peer.send(b"".join(peer.call(number, EXPLAIN, message) for number in (1, 3, 5)) + peer.request(7, EXPLAIN))
+    peer.send(b"".join(peer.whole(number, EXPLAIN, message) for number in (1, 3, 5)) + peer.request(7, EXPLAIN))
     await until(lambda: running.engine.running == 1 and running.server.active_calls == 3)
     if lost:
-        peer.close()
+        peer.writer.close()
     else:
-        await peer.send(b"".join(frames.reset(number, ErrorCode.CANCEL) for number in (1, 3, 5, 7)))
+        peer.send(b"".join(frames.reset(number, ErrorCode.CANCEL) for number in (1, 3, 5, 7)))
     await until(lambda: running.engine.running == running.server.active_calls == 0)
     await until(lambda: not running.server._grpc._calls)
     running.engine.seconds = 0.0
@@ -178,9 +172,9 @@ async def test_a_call_that_is_given_up_as_it_comes_is_forgotten(start, connect, 
     peer = await connect(running)
     message = prefixed(request_for().SerializeToString())
     for number in range(1, 2001, 2):
-        await peer.send(peer.call(number, EXPLAIN, message) + frames.reset(number, ErrorCode.CANCEL))
-    await peer.send(peer.call(2001, EXPLAIN, message))
-    assert (await peer.answer(2001)).status == OK
+        peer.send(peer.whole(number, EXPLAIN, message) + frames.reset(number, ErrorCode.CANCEL))
+    peer.send(peer.whole(2001, EXPLAIN, message))
+    assert (await peer.outcome(2001)).status == OK
     await until(lambda: len(running.server._grpc._calls) == running.server._grpc._waiting == 0)
 
 
@@ -190,11 +184,11 @@ async def test_more_calls_than_may_wait_are_refused_typed(start, connect, reques
     peer = await connect(running)
     message = prefixed(request_for().SerializeToString())
     numbers = range(1, 101, 2)
-    await peer.send(b"".join(peer.call(number, EXPLAIN, message) for number in numbers))
-    answers = [await peer.answer(number) for number in numbers]
+    peer.send(b"".join(peer.whole(number, EXPLAIN, message) for number in numbers))
+    answers = [await peer.outcome(number) for number in numbers]
     assert {answer.status for answer in answers} == {OK, EXHAUSTED}
     refused = [answer for answer in answers if answer.status == EXHAUSTED]
-    assert {reason(answer) for answer in refused} == {"QUEUE_FULL"}
+    assert {reason(answer.blocks[-1]) for answer in refused} == {"QUEUE_FULL"}
     assert int(refused[0].blocks[0]["grpc-retry-pushback-ms"]) > 0
     await until(lambda: not running.server._grpc._calls)
 
@@ -203,20 +197,20 @@ async def test_calls_that_begin_and_never_come_are_bounded(start, connect, monke
     monkeypatch.setattr(server, "MOST_WAITING", 5)
     running = await start()
     peer = await connect(running)
-    await peer.send(b"".join(peer.request(number, EXPLAIN) for number in range(1, 41, 2)))
-    refused = await peer.answer(21)
-    assert (refused.status, reason(refused)) == (EXHAUSTED, "QUEUE_FULL")
+    peer.send(b"".join(peer.request(number, EXPLAIN) for number in range(1, 41, 2)))
+    refused = await peer.outcome(21)
+    assert (refused.status, reason(refused.blocks[-1])) == (EXHAUSTED, "QUEUE_FULL")
     assert len(running.server._grpc._calls) == 10
-    await peer.send(b"".join(frames.reset(number, ErrorCode.CANCEL) for number in range(1, 21, 2)) + peer.call(41))
-    assert (await peer.answer(41)).status == OK
+    peer.send(b"".join(frames.reset(number, ErrorCode.CANCEL) for number in range(1, 21, 2)) + peer.whole(41))
+    assert (await peer.outcome(41)).status == OK
 
 
 async def test_a_probe_is_taken_up_before_the_explanations_that_wait(start, connect, request_for):
     running = await start()
     peer = await connect(running)
     message = prefixed(request_for().SerializeToString())
-    await peer.send(b"".join(peer.call(number, EXPLAIN, message) for number in range(1, 61, 2)) + peer.call(61))
-    await peer.answer(61)
+    peer.send(b"".join(peer.whole(number, EXPLAIN, message) for number in range(1, 61, 2)) + peer.whole(61))
+    await peer.outcome(61)
     assert sum(answer.ended for answer in peer.answers.values()) < 20
 
 
@@ -224,33 +218,33 @@ async def test_a_stream_is_answered_while_it_is_still_sent(start, connect, reque
     peer = await connect(await start())
     item = explanation_service_pb2.StreamExplainRequest(item_id="1", request=request_for())
     message = prefixed(item.SerializeToString())
-    await peer.send(peer.request(1, STREAM_EXPLAIN) + frames.frame(frames.DATA, 0, 1, message[:7]))
-    await peer.send(frames.frame(frames.DATA, 0, 1, message[7:] + message))
+    peer.send(peer.request(1, STREAM_EXPLAIN) + frames.frame(frames.DATA, 0, 1, message[:7]))
+    peer.send(frames.frame(frames.DATA, 0, 1, message[7:] + message))
     while peer.answers.get(1) is None or peer.answers[1].data.count(b"bright") < 2:
         await peer.hear()
-    await peer.send(frames.frame(frames.DATA, frames.END_STREAM, 1, b""))
-    assert (await peer.answer(1)).status == OK
+    peer.send(frames.frame(frames.DATA, frames.END_STREAM, 1, b""))
+    assert (await peer.outcome(1)).status == OK
 
 
 async def test_a_stream_that_ends_within_a_message_says_so(start, connect):
     peer = await connect(await start())
-    await peer.send(peer.call(1, STREAM_EXPLAIN, prefixed(b"abc")[:-1]))
-    answer = await peer.answer(1)
-    assert (answer.status, reason(answer)) == (INVALID, "INVALID_REQUEST")
+    peer.send(peer.whole(1, STREAM_EXPLAIN, prefixed(b"abc")[:-1]))
+    answer = await peer.outcome(1)
+    assert (answer.status, reason(answer.blocks[-1])) == (INVALID_ARGUMENT, "INVALID_REQUEST")
 
 
 async def test_a_stream_whose_answers_nobody_takes_is_not_read_on(start, connect, request_for, until):
     running = await start(stream_window=2)
-    peer = await connect(running, settings={frames.INITIAL_WINDOW_SIZE: 0})
+    peer = await connect(running, window=0)
     item = explanation_service_pb2.StreamExplainRequest(item_id="1", request=request_for())
-    await peer.send(peer.request(1, STREAM_EXPLAIN))
-    await peer.send(frames.frame(frames.DATA, 0, 1, prefixed(item.SerializeToString()) * 50))
+    peer.send(peer.request(1, STREAM_EXPLAIN))
+    peer.send(frames.frame(frames.DATA, 0, 1, prefixed(item.SerializeToString()) * 50))
     await until(lambda: len(running.engine.seen) == 2)
     await asyncio.sleep(0.2)
     assert len(running.engine.seen) <= 3, "items go on though their answers are not taken"
-    await peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 65_535}))
-    await peer.send(frames.frame(frames.DATA, frames.END_STREAM, 1, b""))
-    assert (await peer.answer(1)).status == OK
+    peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 65_535}))
+    peer.send(frames.frame(frames.DATA, frames.END_STREAM, 1, b""))
+    assert (await peer.outcome(1)).status == OK
     assert len(running.engine.seen) == 50
 
 
@@ -258,10 +252,10 @@ async def test_a_stop_asks_callers_to_go_and_ends_what_is_left(start, connect, r
     running = await start()
     running.engine.seconds = 60.0
     peer = await connect(running)
-    await peer.send(peer.call(1, EXPLAIN, prefixed(request_for().SerializeToString())))
+    peer.send(peer.whole(1, EXPLAIN, prefixed(request_for().SerializeToString())))
     await until(lambda: running.engine.running == 1)
     stopping = asyncio.create_task(running.server.stop(grace_seconds=0.2))
-    assert (await peer.answer(1)).status == "14"
+    assert (await peer.outcome(1)).status == "14"
     while await peer.hear() is not None:
         pass
     assert {heard.kind for heard in peer.heard} >= {frames.GOAWAY}
@@ -281,24 +275,24 @@ async def test_a_watch_hears_of_changes_and_ends_with_its_caller(start, until):
 
 async def test_a_stop_waits_for_answers_that_their_callers_are_slow_to_take(start, connect, request_for, until):
     running = await start()
-    peer = await connect(running, settings={frames.INITIAL_WINDOW_SIZE: 10})
-    await peer.send(peer.call(1, EXPLAIN, prefixed(request_for().SerializeToString())))
+    peer = await connect(running, window=10)
+    peer.send(peer.whole(1, EXPLAIN, prefixed(request_for().SerializeToString())))
     await peer.until(lambda heard: heard.kind == frames.DATA)
     stopping = asyncio.create_task(running.server.stop(grace_seconds=60.0))
     await peer.until(lambda heard: heard.kind == frames.GOAWAY)
     await asyncio.sleep(0.5)  # longer than what is left for last bytes when no call is in work
-    await peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 65_535}))
-    assert (await peer.answer(1)).status == OK
-    peer.close()
+    peer.send(frames.settings({frames.INITIAL_WINDOW_SIZE: 65_535}))
+    assert (await peer.outcome(1)).status == OK
+    peer.writer.close()
     await stopping
 
 
 @pytest.mark.parametrize("window", [0, 10])
 async def test_an_answer_that_nobody_takes_is_given_up_at_its_deadline(start, connect, request_for, until, window):
     running = await start()
-    peer = await connect(running, settings={frames.INITIAL_WINDOW_SIZE: window})
-    await peer.send(peer.call(1, EXPLAIN, prefixed(request_for().SerializeToString()), grpc_timeout="300m"))
-    assert (await peer.answer(1)).reset == ErrorCode.CANCEL
+    peer = await connect(running, window=window)
+    peer.send(peer.whole(1, EXPLAIN, prefixed(request_for().SerializeToString()), grpc_timeout="300m"))
+    assert (await peer.outcome(1)).reset == ErrorCode.CANCEL
     await until(lambda: running.server.active_calls == len(running.server._grpc._calls) == 0)
 
 
@@ -307,10 +301,10 @@ async def test_more_streams_than_are_allowed_are_to_be_tried_again(start, connec
     peer = await connect(await start())
     told = await peer.until(lambda heard: heard.kind == frames.SETTINGS)
     assert dict(frames.SETTING.iter_unpack(told.payload))[frames.MAX_CONCURRENT_STREAMS] == 3
-    await peer.send(b"".join(peer.request(number) for number in (1, 3, 5, 7)))
-    assert (await peer.answer(7)).reset == ErrorCode.REFUSED_STREAM
-    await peer.send(frames.frame(frames.DATA, frames.END_STREAM, 1, EMPTY_MESSAGE))
-    assert (await peer.answer(1)).status == OK
+    peer.send(b"".join(peer.request(number) for number in (1, 3, 5, 7)))
+    assert (await peer.outcome(7)).reset == ErrorCode.REFUSED_STREAM
+    peer.send(frames.frame(frames.DATA, frames.END_STREAM, 1, EMPTY_MESSAGE))
+    assert (await peer.outcome(1)).status == OK
 
 
 async def test_metadata_that_cannot_be_sent_costs_the_call_and_no_more(start, connect, until):
@@ -323,7 +317,7 @@ async def test_metadata_that_cannot_be_sent_costs_the_call_and_no_more(start, co
     handlers = {"Fail": grpc.unary_unary_rpc_method_handler(failing, bytes, bytes)}
     running.server._grpc.add_registered_method_handlers("own.Service", handlers)
     peer = await connect(running)
-    await peer.send(peer.call(1, "/own.Service/Fail") + peer.call(3))
-    assert (await peer.answer(1)).status == "2"
-    assert (await peer.answer(3)).status == OK
+    peer.send(peer.whole(1, "/own.Service/Fail") + peer.whole(3))
+    assert (await peer.outcome(1)).status == "2"
+    assert (await peer.outcome(3)).status == OK
     await until(lambda: not running.server._grpc._calls)

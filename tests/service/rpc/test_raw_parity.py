@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.service.http2.peers import HEALTH, WATCH, h2_caller, message
+from tests.service.rpc.told import EXPLAIN, STREAM_EXPLAIN
 
 pytestmark = pytest.mark.asyncio
 
-EXPLAIN = "/explaind.v1.ExplanationService/Explain"
-STREAM_EXPLAIN = "/explaind.v1.ExplanationService/StreamExplain"
 MODELS = "/explaind.v1.ModelService/ListModels"
 GET_MODEL = "/explaind.v1.ModelService/GetModel"
 TRANSPORTS = ("explaind", "grpcio")

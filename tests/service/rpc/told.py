@@ -17,7 +17,15 @@ from tests.service.http2.peers import (
 
 EXPLAIN = "/explaind.v1.ExplanationService/Explain"
 STREAM_EXPLAIN = "/explaind.v1.ExplanationService/StreamExplain"
-OK, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, EXHAUSTED, UNAVAILABLE = "0", "2", "3", "4", "8", "14"
+OK, UNKNOWN, INVALID_ARGUMENT, DEADLINE_EXCEEDED, EXHAUSTED, UNIMPLEMENTED, UNAVAILABLE = (
+    "0",
+    "2",
+    "3",
+    "4",
+    "8",
+    "12",
+    "14",
+)
 MOST_BYTES = 1_000_000
 INITIAL_WINDOW_SIZE = 4
 
