@@ -11,6 +11,7 @@ import h2.settings
 import pytest
 
 from explaind.service.http2.connection import Bounds
+from explaind.service.http2.stream import RECEIVE_WINDOW, Stream
 from tests.service.http2.peers import (
     ACK,
     DATA,
@@ -312,3 +313,29 @@ async def test_everything_at_once_by_h2(start):
         for index, stream in enumerate(streams):
             answer = await caller.answer(stream)
             assert (answer.data, answer.trailers["x-request-id"]) == (SERVING, f"call-{index}")
+
+
+async def test_frames_of_nothing_but_padding_are_credited():
+    """Else a caller that keeps to every rule could send no more."""
+    async with plain_server() as plain, connected(plain.address) as peer:
+        peer.send(peer.headers(1, path("Echo")))
+        for _ in range(3 * RECEIVE_WINDOW // 256 // 2):
+            peer.send(frame(DATA, PADDED, 1, b"\xff" + bytes(255)))
+        assert (await peer.find(WINDOW_UPDATE, stream=1)).payload
+
+
+async def test_thousands_of_windows_in_one_frame_cost_as_much_as_one(monkeypatch):
+    """The last counts, once for each of the streams that are open."""
+    widened = []
+    widen = Stream.widen
+    monkeypatch.setattr(Stream, "widen", lambda stream, credit: (widened.append(credit), widen(stream, credit)))
+    greeting = PREFACE + settings((INITIAL_WINDOW_SIZE, 0))
+    async with plain_server() as plain, connected(plain.address, greeting) as peer:
+        streams = range(1, 200, 2)
+        for stream in streams:
+            peer.send(peer.call(stream, path("Echo"), b"echo"))
+            await peer.find(HEADERS, stream=stream)  # and its data waits
+        peer.send(settings(*((INITIAL_WINDOW_SIZE, number) for number in range(1, 2701)), (INITIAL_WINDOW_SIZE, 100)))
+        answers = [await peer.find(HEADERS, flags=END_STREAM) for _ in streams]
+    assert widened == [100] * len(streams)
+    assert {each.fields["grpc-status"] for each in answers} == {"0"}

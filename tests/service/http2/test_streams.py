@@ -254,3 +254,18 @@ async def test_h2_finds_no_fault_with_our_answers_without_a_header_table(start):
         for _ in range(3):
             answer = await caller.answer(caller.call())
             assert (answer.data, answer.status) == (SERVING, ("0", None))
+
+
+async def test_the_last_stream_that_is_told_never_grows():
+    """RFC 9113, section 6.8: what was told before may have been tried elsewhere already."""
+    async with plain_server() as plain, connected(plain.address) as peer:
+        peer.send(peer.headers(1, path("Echo")))
+        await peer.find(SETTINGS, flags=ACK)
+        (connection,) = plain.server._connections
+        connection.drain()
+        ping = await peer.find(PING)
+        peer.send(frame(PING, ACK, 0, ping.payload))
+        last = await peer.find(GOAWAY)
+        peer.send(peer.headers(3, path("Echo")), frame(DATA, 0, 0, b"x"))
+        farewell = await peer.farewell()
+    assert (last.payload[:4], farewell.payload[:4], farewell.code) == ((1).to_bytes(4, "big"),) * 2 + (PROTOCOL_ERROR,)

@@ -14,6 +14,7 @@ from tests.service.http2.peers import (
     GOAWAY,
     HANG,
     HEADERS,
+    INITIAL_WINDOW_SIZE,
     PING,
     PREFACE,
     Gone,
@@ -27,7 +28,6 @@ from tests.service.http2.peers import (
 from tests.service.rpc.plain_server import path, plain_server
 from tests.service.rpc.told import (
     DEADLINE_EXCEEDED,
-    INITIAL_WINDOW_SIZE,
     OK,
     UNAVAILABLE,
     item,

@@ -16,6 +16,7 @@ from tests.service.http2.peers import (
     END_STREAM,
     HANG,
     HEADERS,
+    INITIAL_WINDOW_SIZE,
     PREFACE,
     assert_serving,
     connected,
@@ -29,7 +30,6 @@ from tests.service.rpc.plain_server import path, plain_server
 from tests.service.rpc.told import (
     EXHAUSTED,
     EXPLAIN,
-    INITIAL_WINDOW_SIZE,
     INVALID_ARGUMENT,
     MOST_BYTES,
     OK,
