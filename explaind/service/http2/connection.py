@@ -264,7 +264,7 @@ class Connection(asyncio.Protocol):
             end = at + 9 + length
             if end > size:
                 break
-            if self._blocks.within and kind != frames.CONTINUATION:
+            if self._blocks.begun is not None and kind != frames.CONTINUATION:
                 raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "another frame within a header block")
             if not self._settled and kind != frames.SETTINGS:
                 raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "no settings first")
@@ -319,7 +319,7 @@ class Connection(asyncio.Protocol):
 
     def _take_block(self, block: Block) -> None:
         number, ended = block.stream, block.ended
-        fields = self._fields.read(bytes(block.data))  # whatever becomes of it: the next blocks build on it
+        fields = self._fields.read(block.data)  # whatever becomes of it: the next blocks build on it
         if number <= self._last_stream:
             self._take_trailers(number, ended=ended)
             return

@@ -71,7 +71,7 @@ def check(kind: int, stream: int, size: int) -> None:
     if kind in (OF_CONNECTIONS if stream else OF_STREAMS):
         where = f"stream {stream}" if stream else "no stream"
         raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, f"a frame of kind {kind} on {where}")
-    if size != SIZES.get(kind, size):
+    if kind in SIZES and size != SIZES[kind]:
         raise BrokenProtocol(ErrorCode.FRAME_SIZE_ERROR, f"a frame of kind {kind} with {size} bytes")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from explaind.service.http2 import frames
 from explaind.service.http2.frames import BrokenProtocol, ErrorCode
@@ -19,21 +19,17 @@ class Block:
     """ended: the stream has no data after it."""
 
     stream: int
+    data: bytes
     ended: bool
-    data: bytearray = field(default_factory=bytearray)
-    pieces: int = 0
+    pieces: int = 1
 
 
 class BlockReader:
-    """Of one connection. Everything raises BrokenProtocol for what may not come."""
+    """Of one connection. Everything raises BrokenProtocol for what may not come. begun: the block within which nothing
+    but its continuation may come."""
 
     def __init__(self) -> None:
-        self._begun: Block | None = None
-
-    @property
-    def within(self) -> bool:
-        """Whether a block has begun: nothing but its continuation may come."""
-        return self._begun is not None
+        self.begun: Block | None = None
 
     def begin(self, flags: int, stream: int, payload: bytes) -> Block | None:
         """A HEADERS frame. The block where that is all of it."""
@@ -42,25 +38,24 @@ class BlockReader:
             if len(data) < PRIORITY_BYTES:
                 raise BrokenProtocol(ErrorCode.FRAME_SIZE_ERROR, "a priority that is cut short")
             data = data[PRIORITY_BYTES:]
-        self._begun = Block(stream, ended=bool(flags & frames.END_STREAM))
-        return self._add(flags, data)
+        block = Block(stream, data, ended=bool(flags & frames.END_STREAM))
+        if flags & frames.END_HEADERS:
+            return block
+        self.begun = block
+        return None
 
     def go_on(self, flags: int, stream: int, payload: bytes) -> Block | None:
         """A CONTINUATION. The block where that ends it."""
-        if self._begun is None or self._begun.stream != stream:
+        block = self.begun
+        if block is None or block.stream != stream:
             raise BrokenProtocol(ErrorCode.PROTOCOL_ERROR, "a continuation of no header block")
-        return self._add(flags, payload)
-
-    def _add(self, flags: int, data: bytes) -> Block | None:
-        block = self._begun
-        assert block is not None
-        block.data += data
+        block.data += payload
         block.pieces += 1
         if len(block.data) > MOST_BLOCK_BYTES or block.pieces > MOST_PIECES:
             raise BrokenProtocol(ErrorCode.ENHANCE_YOUR_CALM, f"a header block of over {MOST_BLOCK_BYTES} bytes")
         if not flags & frames.END_HEADERS:
             return None
-        self._begun = None
+        self.begun = None
         return block
 
 
