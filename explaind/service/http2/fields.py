@@ -74,8 +74,8 @@ class FieldReader:
         return fields
 
     def _decoded(self, block: bytes) -> Fields:
-        """RFC 7541, section 6. The library's own decoder takes two to three times as long for what callers send: indices,
-        and a deadline and an id that differ each time."""
+        """RFC 7541, section 6. The library's own decoder takes two to three times as long for what callers send:
+        indices, and a deadline and an id that differ each time."""
         fields: list[tuple[bytes, bytes]] = []
         at, size, table = 0, 0, self._table
         while at < len(block):
