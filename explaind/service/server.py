@@ -42,7 +42,7 @@ LAST_BYTES_SECONDS = 0.2
 """For answers that are on their way when the last call has ended; what an open health watch delays a stop by."""
 
 MOST_WAITING = 20_000
-"""Calls that have arrived and wait for the event loop, some 5 KiB each besides their message. Fewer: a burst is
+"""Calls that have arrived and wait for the event loop, some 3 KiB each besides their message. Fewer: a burst is
 refused; more: memory without use, as their callers have given up before their turn."""
 
 CONNECTION_SECONDS = 300
