@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.benchmarks.parts import cold_start, front, gradients, open_load, sources
-from tests.benchmarks.parts.side_by_side import ALONE, AT_ONCE, BARE, ONE_WORKER, PEER
+from tests.benchmarks.parts.side_by_side import ALONE, AT_ONCE, BARE, ONE_WORKER, PEER, STUB
 from tests.benchmarks.results import Part, Results, Row
 from tests.benchmarks.subjects.asked import ALL, BOTH, MASK, SCORED
 
@@ -119,8 +119,12 @@ BARS = (
         _figure(front.NAME, BOTH, "", "echoes")),
     Bar("path mask over gRPC against TorchServe's attribution", "≤", 1.5, "×",
         _times("peers", (MASK, ONE_WORKER), _PEER_ONE), _over(_cpu("peers", MASK, ONE_WORKER), _PEER_CPU)),
+    Bar("path mask against it, asked by gRPC's stub for Python", "≤", 1.5, "×",
+        _times("peers", (MASK, STUB), _PEER_ONE), _over(_cpu("peers", MASK, STUB), _PEER_CPU)),
     Bar("all three over gRPC against TorchServe's attribution", "≤", 2.5, "×",
         _times("peers", (ALL, ONE_WORKER), _PEER_ONE), _over(_cpu("peers", ALL, ONE_WORKER), _PEER_CPU)),
+    Bar("all three against it, asked by gRPC's stub for Python", "≤", 2.5, "×",
+        _times("peers", (ALL, STUB), _PEER_ONE), _over(_cpu("peers", ALL, STUB), _PEER_CPU)),
     Bar("gradient evaluations a second through the service, against TorchServe's", "≥", 1.5, "×",
         _over(_figure(gradients.NAME, gradients.SOURCES, ONE_WORKER, "gradients_per_second"),
               _figure(gradients.NAME, PEER_ATTRIBUTION, _PEER_MANY, "gradients_per_second")),
@@ -128,6 +132,8 @@ BARS = (
               _figure(gradients.NAME, gradients.SOURCES, ONE_WORKER, "cpu_us_per_gradient"))),
     Bar("prediction + anomaly over gRPC, faster than TorchServe's attribution", "≥", 10, "×",
         _times("peers", _PEER_ONE, (SCORED, ONE_WORKER)), _over(_PEER_CPU, _cpu("peers", SCORED, ONE_WORKER))),
+    Bar("prediction + anomaly against it, asked by gRPC's stub for Python", "≥", 10, "×",
+        _times("peers", _PEER_ONE, (SCORED, STUB)), _over(_PEER_CPU, _cpu("peers", SCORED, STUB))),
     Bar("ScoreAnomalies' items a second (batches of 64), against TorchServe's", "≥", 30, "×",
         _over(_rate("peers", "batch of 64", ONE_WORKER), _rate("peers", PEER_ATTRIBUTION, _PEER_MANY)),
         _over(_PEER_CPU, _cpu("peers", "batch of 64", ONE_WORKER))),

@@ -14,6 +14,8 @@ END_STREAM, END_HEADERS, ACK = 0x1, 0x4, 0x1
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEADER_TABLE_SIZE, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, TRUE_BINARY = 0x1, 0x3, 0x4, 0xFE03
 LARGEST_WINDOW = 2**31 - 1
+LARGEST_FRAME = 16384
+"""Until a peer allows more."""
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
@@ -30,7 +32,11 @@ def opening() -> bytes:
 def call(stream: int, headers: bytes, message: bytes) -> bytes:
     """A unary call, whole."""
     body = b"\0" + struct.pack(">I", len(message)) + message
-    return frame(HEADERS, END_HEADERS, stream, headers) + frame(DATA, END_STREAM, stream, body)
+    told = [frame(HEADERS, END_HEADERS, stream, headers)]
+    for at in range(0, len(body), LARGEST_FRAME):
+        last = at + LARGEST_FRAME >= len(body)
+        told.append(frame(DATA, END_STREAM if last else 0, stream, body[at : at + LARGEST_FRAME]))
+    return b"".join(told)
 
 
 def headers(address: str, path: str, timeout: float) -> bytes:

@@ -16,6 +16,7 @@ from tests.benchmarks.worker import Worker
 
 IN_PROCESS, GRPC, BARE, ECHO = "in process", "gRPC", "bare sessions", "gRPC echo"
 ALONE, ONE_WORKER = "in process, one thread", "gRPC, one worker and thread"
+STUB = f"{ONE_WORKER}, Python stub"
 TORCH, TORCHSERVE = "torch", "torchserve"
 PEER, PEER_TRANSPORT, IN_TORCH = "TorchServe + Captum", "TorchServe, prediction only", "Captum in process"
 AT_ONCE = 8
@@ -25,7 +26,7 @@ BACKEND_NAMES = (PREDICTION, RANKING, ANOMALY, MASK, ALL)
 EXPLAIN = "explain"
 """TorchServe's, for an attribution."""
 _COMPARED = {call: place for place, call in enumerate((PREDICTION, RANKING, BOTH, ANOMALY, MASK, EXPLAIN, ALL))}
-_BESIDE = {BARE: ALONE, PEER: ONE_WORKER}
+_BESIDE = {BARE: ALONE, PEER: ONE_WORKER, STUB: ONE_WORKER}
 """In whose place in a turn the calls of an arm stand, among its own."""
 _SUBJECTS = "tests.benchmarks.subjects"
 
@@ -58,6 +59,7 @@ def _arms(effort: Effort, stack: ExitStack) -> dict[str, Worker]:
 
     daemon = stack.enter_context(Daemon.running(model_store=store))
     single = stack.enter_context(Daemon.running(model_store=store, workers=1, slow_workers=1, **ONE_THREAD))
+    at_single = {"address": single.address, "pid": single.pid, "names": (ANOMALY, MASK, ALL)}
     served = worker("over_grpc:explaining", address=daemon.address, pid=daemon.pid, batches=BATCHES)
     bare = worker("bare_sessions:replaying", store=store)
     rows = round(bare.facts[MASK]["gradient_rows"])
@@ -66,9 +68,8 @@ def _arms(effort: Effort, stack: ExitStack) -> dict[str, Worker]:
         GRPC: served,
         ALONE: worker("in_process:explaining", store=store, one_thread=True),
         BARE: bare,
-        ONE_WORKER: worker(
-            "over_grpc:explaining", address=single.address, pid=single.pid, names=(ANOMALY, MASK, ALL), batches=BATCHES
-        ),
+        ONE_WORKER: worker("by_socket:explaining", **at_single, batches=BATCHES),
+        STUB: worker("over_grpc:explaining", **at_single),
         PEER: worker("torchserve_explain:explaining", store=store),
         ECHO: worker("echo:echoing", sizes={name: served.facts[name] for name in (PREDICTION, BOTH, ALL)}),
         TORCH: worker("in_process:explaining", store=store, backend="torch", names=BACKEND_NAMES),
@@ -161,6 +162,9 @@ def _peers(timed: Mapping[Key, Timed], gradient_rows: int) -> Part:
         (MASK, _at_once(ONE_WORKER), timed[MASK, _at_once(ONE_WORKER)], gradient_rows),
         (ALL, ONE_WORKER, timed[ALL, ONE_WORKER], gradient_rows),
         (SCORED, ONE_WORKER, timed[ANOMALY, ONE_WORKER], 0),
+        (MASK, STUB, timed[MASK, STUB], gradient_rows),
+        (ALL, STUB, timed[ALL, STUB], gradient_rows),
+        (SCORED, STUB, timed[ANOMALY, STUB], 0),
         ("batch of 64", ONE_WORKER, timed["score 64", ONE_WORKER], 0),
     ]
     return Part(
@@ -171,7 +175,9 @@ def _peers(timed: Mapping[Key, Timed], gradient_rows: int) -> Part:
         notes=(
             "TorchServe's explain: POST /explanations, one worker, one thread, kept-alive connections, raw bytes back "
             "(its gRPC API has no explanations).",
-            "Ours beside it: a daemon with one worker a class, no call of which is spread over idle cores.",
+            "Ours beside it: a daemon with one worker a class, no call of which is spread over idle cores. It is asked "
+            "as the peer is, over a socket by one thread, and its answers are parsed; and by gRPC's stub for Python, "
+            "which hands each call from thread to thread.",
             "Gradients: evaluations of the classifier's gradient an answer, alone or behind the decoder. Ours also "
             "decodes and classifies the path, which is not counted.",
         ),
