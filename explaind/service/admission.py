@@ -156,6 +156,7 @@ class Lane:
         self._waiting += 1
         self._depth.inc()
         try:
+            await asyncio.sleep(0)  # a timeout needs a task: what has waited once runs in one
             async with asyncio.timeout(_finite(budget.remaining())):
                 await self._slots.acquire()
         except TimeoutError:

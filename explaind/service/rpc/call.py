@@ -21,6 +21,7 @@ from explaind.service.grpc_types import Context, Handler
 from explaind.service.http2.frames import ErrorCode
 from explaind.service.http2.stream import Stream
 from explaind.service.rpc import answer_fields
+from explaind.service.rpc.eager_start import start_eagerly
 from explaind.service.rpc.messages import Message, MessageReader, prefixed
 from explaind.service.rpc.request_head import Metadata, RequestHead
 
@@ -111,10 +112,13 @@ class Call(Context):
         return self._over
 
     def start(self) -> None:
-        """Its turn has come."""
+        """Its turn has come. At once where nothing more is to come: answered before its caller has ended it, a stream
+        is reset."""
         self._waiting = False
         if self._over:
             self._release()
+        elif self._stream.remote_ended and not self._handler.request_streaming:
+            self._task = start_eagerly(self._server.loop, self._run())
         else:
             self._task = self._server.loop.create_task(self._run())
 

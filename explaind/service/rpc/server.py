@@ -215,9 +215,11 @@ class RpcServer:
             while line:
                 self._waiting -= 1
                 call = line.popleft()
-                call.start()
-                if not call.over:
+                given_up = call.over
+                if not given_up:
                     self.loop.call_soon(self._take_up)
+                call.start()
+                if not given_up:
                     return
         self._pumping = False
 

@@ -140,7 +140,7 @@ ABUSES = {
     "a window of the connection that overflows": (raw(window_update(0, 2**31 - 1)), FLOW_CONTROL_ERROR),
     "a credit of an idle stream": (raw(window_update(1, 1)), PROTOCOL_ERROR),
     "a window that overflows by settings": (
-        watched(window_update(1, 2**31 - 1 - WINDOW), settings((INITIAL_WINDOW_SIZE, WINDOW + 1))),
+        watched(window_update(1, 2**31 - 1 - WINDOW), settings((INITIAL_WINDOW_SIZE, WINDOW + 100))),
         FLOW_CONTROL_ERROR,
     ),
     "a reset of stream 0": (raw(frame(RST_STREAM, 0, 0, bytes(4))), PROTOCOL_ERROR),

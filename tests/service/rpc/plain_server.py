@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,13 +87,16 @@ async def plain_server(
     most_message_bytes: int = 4 * 1024 * 1024,
     most_waiting: int = 1000,
     unary: dict[str, Callable[..., Any]] | None = None,
+    lines: Sequence[str] = (),
 ) -> AsyncIterator[Plain]:
-    """unary: behaviours besides Echo, Repeat, Wait, EchoStream, Hold and Pour."""
+    """unary: behaviours besides Echo, Repeat, Wait, EchoStream, Hold and Pour. lines: names of those whose calls wait
+    in lines of their own."""
     server = RpcServer(
         lambda _, handler: handler,
         bounds=bounds or Bounds(),
         most_message_bytes=most_message_bytes,
         most_waiting=most_waiting,
+        lines=[path(name) for name in lines],
     )
     plain = Plain(server)
     behaviours = {"Echo": echo, "Repeat": repeat, "Wait": plain.wait, **(unary or {})}
