@@ -11,11 +11,13 @@ from urllib.parse import quote
 import grpc
 
 from explaind.service.http2.fields import STATUS_200, literal, literals
+from explaind.service.rpc.messages import ENCODINGS
 
 Pairs = Iterable[tuple[str, str | bytes]]
 
 CONTENT_TYPE = literal(b"content-type", b"application/grpc")
-HEAD = STATUS_200 + CONTENT_TYPE + literal(b"grpc-accept-encoding", b"identity, deflate, gzip")
+ACCEPTED = ("grpc-accept-encoding", ", ".join(ENCODINGS))
+HEAD = STATUS_200 + CONTENT_TYPE + literal(*(part.encode() for part in ACCEPTED))
 """Of an answer with messages."""
 NAME = re.compile(r"[0-9a-z_.-]+")
 VALUE = re.compile(r"[\x20-\x7e]*")

@@ -22,7 +22,7 @@ from explaind.service.http2.frames import ErrorCode
 from explaind.service.http2.stream import Stream
 from explaind.service.rpc import answer_fields
 from explaind.service.rpc.eager_start import start_eagerly
-from explaind.service.rpc.messages import Message, MessageReader, prefixed
+from explaind.service.rpc.messages import ENCODINGS, Message, MessageReader, prefixed
 from explaind.service.rpc.request_head import Metadata, RequestHead
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Call(Context):
         self._handler = handler
         self._metadata = head.metadata
         self._encoding = head.encoding
+        self._unreadable = head.encoding not in ENCODINGS
         self._reader = MessageReader(server.most_message_bytes)
         self._messages: deque[Message] = deque()
         self._more: asyncio.Future[None] | None = None
@@ -67,10 +68,14 @@ class Call(Context):
         if self._over or (self._begun and not self._handler.request_streaming):  # no second message is asked for
             return
         try:
-            self._messages.extend(self._reader.feed(chunk))
+            found = self._reader.feed(chunk)
         except InvalidRequest as problem:
             self.refuse(problem)
             return
+        if self._unreadable and any(message.compressed for message in found):
+            self._refuse_encoding()
+            return
+        self._messages.extend(found)
         if not self._messages:
             self._stream.credit()
         elif self._begun:
@@ -130,6 +135,11 @@ class Call(Context):
     def refuse(self, problem: ExplaindError) -> None:
         """Ends it before a handler knows of it, or cancels that."""
         self.end(*_told(problem))
+
+    def _refuse_encoding(self) -> None:
+        """As gRPC wants it: a caller learns what it may use instead."""
+        words = f"Messages compressed by {self._encoding[:20]!r} cannot be read; use gzip, deflate or none."
+        self.end(grpc.StatusCode.UNIMPLEMENTED, words, (answer_fields.ACCEPTED,))
 
     async def _run(self) -> None:
         """Until its answer has left: one that a caller is slow to take is still work, with a deadline."""

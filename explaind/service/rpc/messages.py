@@ -10,6 +10,8 @@ from explaind.errors import InvalidRequest, MessageTooLarge
 PREFIX = 5
 GZIP_OR_ZLIB = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """zlib's window bits by encoding."""
+ENCODINGS = ("identity", "deflate", "gzip")
+"""That a call may say its messages have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Message:
             return self.data
         if encoding not in GZIP_OR_ZLIB:
             raise InvalidRequest(
-                f"A message is marked as compressed by {encoding[:20]!r}; use gzip, deflate or none.", field="request"
+                f"A message is marked as compressed and its call's encoding is {encoding[:20]!r}; say gzip or deflate.",
+                field="request",
             )
         inflater = zlib.decompressobj(GZIP_OR_ZLIB[encoding])
         try:

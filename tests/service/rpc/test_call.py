@@ -67,7 +67,7 @@ BAD = {
     "no message": ({}, b"", INVALID_ARGUMENT, "INVALID_REQUEST"),
     "half a message": ({}, prefixed(b"abc")[:-1], INVALID_ARGUMENT, "INVALID_REQUEST"),
     "a mark that there is not": ({}, b"\7" + bytes(4), INVALID_ARGUMENT, "INVALID_REQUEST"),
-    "an unknown compression": ({"grpc_encoding": "br"}, b"\1\0\0\0\1x", INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "an unknown compression": ({"grpc_encoding": "br"}, b"\1\0\0\0\1x", UNIMPLEMENTED, None),
     "no gzip": ({"grpc_encoding": "gzip"}, b"\1\0\0\0\1x", INVALID_ARGUMENT, "INVALID_REQUEST"),
     "no message of that method": ({}, prefixed(b"\xff\xff"), INVALID_ARGUMENT, "INVALID_REQUEST"),
     "a message over the limit": ({}, b"\0\xff\xff\xff\xff", EXHAUSTED, "MESSAGE_TOO_LARGE"),
@@ -84,6 +84,15 @@ async def test_a_broken_call_has_its_reason_and_the_next_is_served(start, connec
     assert (answer.status, reason(answer.blocks[-1])) == (code, why)
     assert (await peer.outcome(3)).status == OK
     await until(lambda: not running.server._grpc._calls)
+
+
+async def test_whoever_compresses_in_a_way_of_its_own_is_told_what_is_read(start, connect):
+    """Where it has compressed something: to name an encoding is no use of it."""
+    peer = await connect(await start())
+    peer.send(peer.whole(1, EXPLAIN, b"\1\0\0\0\1x", grpc_encoding="br") + peer.whole(3, grpc_encoding="br"))
+    told = (await peer.outcome(1)).blocks[-1]
+    assert told["grpc-accept-encoding"] == "identity, deflate, gzip" and "br" in told["grpc-message"]
+    assert (await peer.outcome(3)).status == OK
 
 
 async def test_a_method_that_nobody_serves_is_named(start, connect):

@@ -54,8 +54,8 @@ def test_a_bomb_is_refused_before_it_has_grown() -> None:
         (b"", "gzip", "cut short"),
         (b"no such thing", "gzip", "marked as gzip and is not"),
         (gzip.compress(b"x", mtime=0), "deflate", "marked as deflate and is not"),
-        (b"x", "br", "use gzip"),
-        (b"x", "identity", "use gzip"),
+        (b"x", "br", "say gzip"),
+        (b"x", "identity", "say gzip"),
     ],
     ids=["cut", "nothing", "no gzip", "gzip for deflate", "another compression", "none"],
 )

@@ -34,6 +34,7 @@ from tests.service.rpc.told import (
     MOST_BYTES,
     OK,
     STREAM_EXPLAIN,
+    UNIMPLEMENTED,
     failure,
     item,
     reason,
@@ -71,7 +72,7 @@ BROKEN = {
     "deflate in place of gzip": ("gzip", lambda: zlib.compress(b"x"), INVALID_ARGUMENT, "INVALID_REQUEST"),
     "nothing at all": ("gzip", lambda: b"", INVALID_ARGUMENT, "INVALID_REQUEST"),
     "a mark without a compression": ("identity", lambda: b"x", INVALID_ARGUMENT, "INVALID_REQUEST"),
-    "an unknown compression": ("snappy", lambda: b"x", INVALID_ARGUMENT, "INVALID_REQUEST"),
+    "an unknown compression": ("snappy", lambda: b"x", UNIMPLEMENTED, None),
 }
 
 
@@ -87,6 +88,7 @@ async def test_what_cannot_be_inflated_is_refused_typed_and_the_next_call_served
         last = answer.trailers or answer.fields
         assert (answer.status[0], reason(last)) == (code, why)
         assert (await caller.answer(caller.call())).status[0] == OK
+    assert not running.server._grpc._calls
 
 
 async def test_a_bomb_takes_no_more_memory_than_a_message_may_have():
