@@ -22,6 +22,7 @@ from tests.demo_store import STORE
 
 PARTS = (
     "side_by_side",
+    "peers",
     "gradients",
     "front",
     "stages",

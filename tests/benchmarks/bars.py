@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.benchmarks.parts import cold_start, front, gradients, open_load, sources
-from tests.benchmarks.parts.side_by_side import ALONE, AT_ONCE, BARE, ONE_WORKER, PEER, STUB
+from tests.benchmarks.parts import cold_start, front, gradients, open_load, peers, sources
+from tests.benchmarks.parts.peers import ONE_WORKER, PEER, STUB
+from tests.benchmarks.parts.side_by_side import ALONE, BARE
 from tests.benchmarks.results import Part, Results, Row
 from tests.benchmarks.subjects.asked import ALL, BOTH, MASK, SCORED
 
 Measured = Callable[[Results], float]
 BEFORE = "1 at once, before"
 COMPARISONS = {"≥": operator.ge, "≤": operator.le, "<": operator.lt}
-PEER_ATTRIBUTION = "integrated gradients, 50 steps"
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ def _worst(column: str, *hows: str, pick: Callable[..., float] = np.max) -> Meas
     return measured
 
 
-_PEER_ONE, _PEER_MANY = (PEER_ATTRIBUTION, PEER), f"{PEER}, {AT_ONCE} at once"
-_PEER_CPU = _cpu("peers", PEER_ATTRIBUTION, PEER)
+_PEER_ONE, _PEER_MANY = (peers.ATTRIBUTION, PEER), peers.at_once(PEER)
+_PEER_CPU = _cpu(peers.NAME, peers.ATTRIBUTION, PEER)
 
 BARS = (
     Bar("path mask against the source's procedure in PyTorch", "≥", 1000, "×",
@@ -118,25 +118,25 @@ BARS = (
     Bar("what gRPC adds to ranking + anomaly, in echoes of the same bytes", "≤", 2.5, "×",
         _figure(front.NAME, BOTH, "", "echoes")),
     Bar("path mask over gRPC against TorchServe's attribution", "≤", 1.5, "×",
-        _times("peers", (MASK, ONE_WORKER), _PEER_ONE), _over(_cpu("peers", MASK, ONE_WORKER), _PEER_CPU)),
+        _times(peers.NAME, (MASK, ONE_WORKER), _PEER_ONE), _over(_cpu(peers.NAME, MASK, ONE_WORKER), _PEER_CPU)),
     Bar("path mask against it, asked by gRPC's stub for Python", "≤", 1.5, "×",
-        _times("peers", (MASK, STUB), _PEER_ONE), _over(_cpu("peers", MASK, STUB), _PEER_CPU)),
+        _times(peers.NAME, (MASK, STUB), _PEER_ONE), _over(_cpu(peers.NAME, MASK, STUB), _PEER_CPU)),
     Bar("all three over gRPC against TorchServe's attribution", "≤", 2.5, "×",
-        _times("peers", (ALL, ONE_WORKER), _PEER_ONE), _over(_cpu("peers", ALL, ONE_WORKER), _PEER_CPU)),
+        _times(peers.NAME, (ALL, ONE_WORKER), _PEER_ONE), _over(_cpu(peers.NAME, ALL, ONE_WORKER), _PEER_CPU)),
     Bar("all three against it, asked by gRPC's stub for Python", "≤", 2.5, "×",
-        _times("peers", (ALL, STUB), _PEER_ONE), _over(_cpu("peers", ALL, STUB), _PEER_CPU)),
+        _times(peers.NAME, (ALL, STUB), _PEER_ONE), _over(_cpu(peers.NAME, ALL, STUB), _PEER_CPU)),
     Bar("gradient evaluations a second through the service, against TorchServe's", "≥", 1.5, "×",
         _over(_figure(gradients.NAME, gradients.SOURCES, ONE_WORKER, "gradients_per_second"),
-              _figure(gradients.NAME, PEER_ATTRIBUTION, _PEER_MANY, "gradients_per_second")),
-        _over(_figure(gradients.NAME, PEER_ATTRIBUTION, _PEER_MANY, "cpu_us_per_gradient"),
+              _figure(gradients.NAME, peers.ATTRIBUTION, _PEER_MANY, "gradients_per_second")),
+        _over(_figure(gradients.NAME, peers.ATTRIBUTION, _PEER_MANY, "cpu_us_per_gradient"),
               _figure(gradients.NAME, gradients.SOURCES, ONE_WORKER, "cpu_us_per_gradient"))),
     Bar("prediction + anomaly over gRPC, faster than TorchServe's attribution", "≥", 10, "×",
-        _times("peers", _PEER_ONE, (SCORED, ONE_WORKER)), _over(_PEER_CPU, _cpu("peers", SCORED, ONE_WORKER))),
+        _times(peers.NAME, _PEER_ONE, (SCORED, ONE_WORKER)), _over(_PEER_CPU, _cpu(peers.NAME, SCORED, ONE_WORKER))),
     Bar("prediction + anomaly against it, asked by gRPC's stub for Python", "≥", 10, "×",
-        _times("peers", _PEER_ONE, (SCORED, STUB)), _over(_PEER_CPU, _cpu("peers", SCORED, STUB))),
+        _times(peers.NAME, _PEER_ONE, (SCORED, STUB)), _over(_PEER_CPU, _cpu(peers.NAME, SCORED, STUB))),
     Bar("ScoreAnomalies' items a second (batches of 64), against TorchServe's", "≥", 30, "×",
-        _over(_rate("peers", "batch of 64", ONE_WORKER), _rate("peers", PEER_ATTRIBUTION, _PEER_MANY)),
-        _over(_PEER_CPU, _cpu("peers", "batch of 64", ONE_WORKER))),
+        _over(_rate(peers.NAME, "batch of 64", ONE_WORKER), _rate(peers.NAME, peers.ATTRIBUTION, _PEER_MANY)),
+        _over(_PEER_CPU, _cpu(peers.NAME, "batch of 64", ONE_WORKER))),
     Bar("path masks a second, 32 callers against 1", "≥", 1.6, "×",
         _over(_rate("concurrency", MASK, "32 at once"), _rate("concurrency", MASK, "1 at once"))),
     Bar("idle latency of a path mask, longer than before by (needs --before)", "≤", 0.05, "", _idle),

@@ -15,7 +15,7 @@ from explaind.backends.torchserve_launcher import TorchServe
 from explaind.engine import Engine
 from explaind.explanations.budget import Budget
 from explaind.explanations.smoothed_flow import NEIGHBOURS
-from tests.benchmarks.parts.side_by_side import PEER_STEPS
+from tests.benchmarks.parts.peers import PEER_STEPS
 from tests.benchmarks.subjects import asked as what
 from tests.benchmarks.subjects import torchserve_explain
 from tests.benchmarks.subjects.bare_sessions import recording

@@ -17,7 +17,7 @@ from explaind.v1.explanation_service_pb2_grpc import ExplanationServiceStub
 from tests.benchmarks import processes
 from tests.benchmarks.daemon import Daemon
 from tests.benchmarks.effort import Effort
-from tests.benchmarks.parts.side_by_side import AT_ONCE, ONE_WORKER, PEER, PEER_STEPS
+from tests.benchmarks.parts.peers import AT_ONCE, ATTRIBUTION, ONE_WORKER, PEER, PEER_STEPS, at_once
 from tests.benchmarks.results import Part, Row
 from tests.benchmarks.subjects.asked import MASK, digits, message
 from tests.benchmarks.subjects.in_process import ONE_THREAD
@@ -25,7 +25,7 @@ from tests.benchmarks.turns import Block
 from tests.benchmarks.worker import Worker
 
 NAME = "gradients"
-SOURCES, ATTRIBUTION = "path mask by the source's solver", f"integrated gradients, {PEER_STEPS} steps"
+SOURCES = "path mask by the source's solver"
 PEER_CALLS = 100
 LONGEST_SECONDS = 600.0
 
@@ -44,7 +44,7 @@ def measure(effort: Effort) -> list[Part]:
             effort.told(f"gradients: turn {turn + 1} of {effort.turns}")
             peer.append(served.block("explain", 0, PEER_CALLS, AT_ONCE))
             ours.append(_mask(stub, daemon.pid, turn))
-    rows = [_row(SOURCES, ONE_WORKER, ours), _row(ATTRIBUTION, f"{PEER}, {AT_ONCE} at once", _counted(peer))]
+    rows = [_row(SOURCES, ONE_WORKER, ours), _row(ATTRIBUTION, at_once(PEER), _counted(peer))]
     return [
         Part(
             name=NAME,
