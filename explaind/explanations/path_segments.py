@@ -53,12 +53,12 @@ def first_nodes(count: int) -> Places:
 
 
 def choose(points: PathPoints, self_class: int) -> Segmentation:
-    """points: the whole path, with images at all first nodes."""
+    """points: the whole path, with images at the first nodes of all segments in which p_s may move."""
     nodes, probabilities = first_nodes(len(points.positions)), points.probabilities(self_class)
-    moves = _moving(nodes, probabilities)
+    drawn = np.ones(len(probabilities), np.bool_) if points.drawn is None else points.drawn
+    moves = _moving(nodes, probabilities) & drawn[nodes[:-1]] & drawn[nodes[1:]]
     estimate = _Missed(points.log_odds(self_class).tolist(), probabilities.tolist())
-    drawn = [True] * len(probabilities) if points.drawn is None else points.drawn.tolist()
-    places = _halved(_joined(nodes, moves), estimate, drawn)
+    places = _halved(_joined(nodes, moves), estimate, drawn.tolist())
     starts, ends = np.array(places, np.intp).T
     still = np.flatnonzero(~moves)
     return Segmentation(starts, ends, np.stack([nodes[still], nodes[still + 1]], axis=1))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from explaind.errors import Cancelled
-from explaind.explanations import sparse_path
+from explaind.explanations import path_segments, sparse_path
 from explaind.explanations.budget import Budget
 from explaind.explanations.interpolation import cubic
 from explaind.explanations.models import MorphingModels
@@ -109,6 +109,35 @@ def test_a_decision_that_comes_near_between_two_nodes_is_drawn() -> None:
     assert drawn[73:77].all()
 
 
+@pytest.mark.parametrize("count", [75, 100, 250])
+@pytest.mark.parametrize("seed", range(30))
+def test_every_segment_that_the_integral_measures_begins_and_ends_at_an_image(seed: int, count: int) -> None:
+    """Whatever the decision does on its way: an image that was not drawn is black."""
+    random = np.random.default_rng(seed)
+    heights = random.normal(0.0, random.choice([3.0, 15.0, 60.0]), (3, random.integers(3, 12)))
+    places = np.linspace(0.0, 1.0, heights.shape[1])
+    path = _on_a_line(lambda t: np.stack([np.interp(t, places, row) for row in heights], axis=1))
+    points = sparse_path.points(path, count, PAIR)
+    drawn = np.ones(count, np.bool_) if points.drawn is None else points.drawn
+    chosen = path_segments.choose(points, 0)
+    assert drawn[chosen.starts].all() and drawn[chosen.ends].all()
+    nodes = path_segments.first_nodes(count)
+    moving = np.flatnonzero(path_segments._moving(nodes, points.probabilities(0)))
+    assert drawn[nodes[moving]].all() and drawn[nodes[moving + 1]].all()
+    whole = path.points(points.positions)
+    np.testing.assert_allclose(points.images[drawn], whole.images[drawn], atol=1e-6)
+
+
+def test_a_look_that_was_not_close_enough_has_every_point_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sure at every node that was looked at, and what is interpolated between them is not."""
+    monkeypatch.setattr(sparse_path, "_BEND", 0.0)
+    heights = [-20.0, -20.0, -9.0, -9.0, -20.0, -20.0, -20.0, 9.0, 20.0, 20.0, 20.0, 20.0, 20.0]
+    places = np.linspace(0.0, 1.0, len(heights))
+    path = _on_a_line(lambda t: np.stack([np.interp(t, places, heights), np.zeros_like(t)], axis=1))
+    points = sparse_path.points(path, 100, PAIR)
+    assert points.drawn is None and points.images.reshape(100, -1)[1:].any(axis=1).all()
+
+
 def test_cancellation_is_seen_between_the_looks() -> None:
     models, budget = template_models(), Budget()
 
@@ -122,7 +151,7 @@ def test_cancellation_is_seen_between_the_looks() -> None:
     path = MorphPath(replace(models, autoencoder=counting), ends(code_of(1), code_of(0)), Interpolation.SLERP, budget)
     with pytest.raises(Cancelled):
         sparse_path.points(path, 100, PAIR)
-    assert counting.decoded == 25
+    assert counting.decoded == 13
 
 
 def test_a_cubic_goes_through_its_nodes_and_is_exact_for_parabolas() -> None:
