@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,3 +37,11 @@ def serving(settings: Settings) -> Iterator[Server]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+def until_serving(server: Server, seconds: float = 60.0) -> None:
+    """A model that is loaded is served once an explanation has succeeded."""
+    end = time.monotonic() + seconds
+    while not server.serving:
+        assert time.monotonic() < end, "it never served"
+        time.sleep(0.02)

@@ -21,7 +21,8 @@ from explaind.explanations.types import DoubleArray
 
 _WORTH_A_LOOK = 3  # points a first node, under which all are drawn at once
 _EVERY = 2
-"""Of the first nodes, for the first look. All: 60 points drawn for 57; every third: 60, and errors twice as large."""
+"""Of the first nodes, for the first look. Over 300 digits, all: 60 points drawn for 57; every third: 60, and errors
+twice as large."""
 _BEND = 2.0
 """How far a lead may be off the straight line between two nodes, in t(1 − t) of what it changes by nearby: by half
 of that in the middle. 1.5: a point less, and errors a fifth larger."""
@@ -94,7 +95,7 @@ def _unsure_between(first: PathPoints, seen: Places, pair: tuple[int, int]) -> M
 
 def _unsure(leads: DoubleArray, seen: Places, sure: float) -> Mask:
     """leads (m, k): log-odds at the nodes `seen` (k,) → of each point up to the last node (m, n), whether they may come
-    within ±sure of 0 there: as far off the straight line as they change across it or a segment beside it."""
+    within ±sure of 0 there, off the straight line by what `_BEND` says of their change across it or beside it."""
     speed = np.abs(leads[:, 1:] - leads[:, :-1])
     nearby = speed.copy()
     np.maximum(nearby[:, 1:], speed[:, :-1], out=nearby[:, 1:])

@@ -58,6 +58,13 @@ def _literal(text: bytes, prefix: bytes = b"\0") -> bytes:
     return prefix + bytes([len(text)]) + text
 
 
+def acknowledged(kind: int, flags: int, payload: bytes) -> bytes:
+    """What a peer's settings and pings are to be answered with; empty for all other frames."""
+    if kind not in (SETTINGS, PING) or flags & ACK:
+        return b""
+    return frame(kind, ACK, 0, payload if kind == PING else b"")
+
+
 def settings(payload: bytes) -> dict[int, int]:
     return dict(struct.iter_unpack(">HI", payload))
 

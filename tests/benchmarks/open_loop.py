@@ -183,10 +183,10 @@ class Connection(asyncio.Protocol):
         elif kind == frames.WINDOW_UPDATE and stream == 0:
             self._window += int.from_bytes(payload, "big")
             self._flush()
-        elif kind in (frames.SETTINGS, frames.PING) and not flags & frames.ACK:
+        elif told := frames.acknowledged(kind, flags, payload):
             if kind == frames.SETTINGS:
                 self._most_open = frames.settings(payload).get(frames.MAX_CONCURRENT_STREAMS, self._most_open)
-            self._transport.write(frames.frame(kind, frames.ACK, 0, payload if kind == frames.PING else b""))
+            self._transport.write(told)
 
     def _end(self, stream: int, code: grpc.StatusCode, details: bytes) -> None:
         """A stream that has ended may be reset still."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 
 import grpc
@@ -18,16 +17,13 @@ from tests.benchmarks.subjects import asked as what
 from tests.benchmarks.subjects import by_socket
 from tests.benchmarks.subjects.by_socket import Caller, CallFailed
 from tests.demo_store import STORE
-from tests.served import serving
+from tests.served import serving, until_serving
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     with serving(Settings(port=0, metrics_port=0, model_store=STORE)) as server:
-        end = time.monotonic() + 60
-        while not server.serving:
-            assert time.monotonic() < end, "it never served"
-            time.sleep(0.02)
+        until_serving(server)
         yield server
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,7 +15,7 @@ from tests.benchmarks.open_loop import Load, Messages, Outcome, generate, togeth
 from tests.benchmarks.parts.open_load import Turn, broken_messages, one_turn, p99_over_without
 from tests.benchmarks.subjects.asked import BOTH, PREDICTION, digits, message
 from tests.demo_store import STORE
-from tests.served import serving
+from tests.served import serving, until_serving
 
 REFUSALS = {
     "INVALID_ARGUMENT IMAGE_UNDECODABLE",
@@ -32,10 +31,7 @@ REFUSALS = {
 def server() -> Iterator[Server]:
     settings = Settings(port=0, metrics_port=0, model_store=STORE, queue_size=1000, queue_seconds=120)
     with serving(settings) as server:
-        end = time.monotonic() + 60
-        while not server.serving:
-            assert time.monotonic() < end, "it never served"
-            time.sleep(0.02)
+        until_serving(server)
         yield server
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from explaind.errors import InvalidRequest, MessageTooLarge
 
 PREFIX = 5
-GZIP_OR_ZLIB = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+GZIP_OR_ZLIB = {"deflate": zlib.MAX_WBITS, "gzip": 16 + zlib.MAX_WBITS}
 """zlib's window bits by encoding."""
-ENCODINGS = ("identity", "deflate", "gzip")
+ENCODINGS = ("identity", *GZIP_OR_ZLIB)
 """That a call may say its messages have."""
 
 

@@ -37,7 +37,7 @@ def measure(effort: Effort) -> list[Part]:
     store = str(effort.store)
     gradient_rows = _gradient_rows(store)
     with ExitStack() as stack:
-        arms = _arms(store, gradient_rows, stack)
+        arms = _arms(effort, gradient_rows, stack)
         timed = in_turns(
             _subjects(arms, gradient_rows),
             turns=SHORT_TURNS * effort.turns,
@@ -54,8 +54,11 @@ def _gradient_rows(store: str) -> int:
         return round(bare.facts[MASK]["gradient_rows"])
 
 
-def _arms(store: str, gradient_rows: int, stack: ExitStack) -> dict[str, Worker]:
+def _arms(effort: Effort, gradient_rows: int, stack: ExitStack) -> dict[str, Worker]:
+    store = str(effort.store)
+
     def worker(build: str, **options: object) -> Worker:
+        effort.told(f"starting {build}")
         return stack.enter_context(Worker(f"{_SUBJECTS}.{build}", **options))
 
     daemon = stack.enter_context(Daemon.running(model_store=store, workers=1, slow_workers=1, **ONE_THREAD))

@@ -25,6 +25,7 @@ SERVICE = "/explaind.v1.ExplanationService"
 TIMEOUT = 120.0
 """Of each call, in seconds."""
 LONGEST_IDLE = 5.0
+"""Seconds between two calls after which the connection may have been given up: well below the daemon's keepalive."""
 MOST_READ_BYTES = 256 * 1024
 
 
@@ -96,9 +97,8 @@ class Caller:
         """What concerns the connection."""
         if kind == frames.GOAWAY:
             self._leave = True
-        elif kind in (frames.SETTINGS, frames.PING) and not flags & frames.ACK:
-            told = payload if kind == frames.PING else b""
-            self._socket.sendall(frames.frame(kind, frames.ACK, 0, told))
+        elif told := frames.acknowledged(kind, flags, payload):
+            self._socket.sendall(told)
 
 
 def _raise_unless_ok(trailers: bytes) -> None:
