@@ -8,6 +8,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from explaind.batch_metrics import BatchSizes
+from explaind.late_histogram import LateHistogram
 
 LATENCY_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0,
@@ -41,7 +42,7 @@ class Metrics:
         )
 
     def _build_work(self, registry: CollectorRegistry) -> None:
-        self.queue_wait_seconds = Histogram(
+        self.queue_wait_seconds = LateHistogram(
             "explaind_queue_wait_seconds",
             "Time a request waited for a worker.",
             ("cost_class",),
@@ -52,7 +53,7 @@ class Metrics:
         self.inflight_requests = Gauge(
             "explaind_inflight_requests", "Requests being computed.", ("cost_class",), registry=registry
         )
-        self.message_images = Histogram(
+        self.message_images = LateHistogram(
             "explaind_batch_size",
             "Images in one ScoreAnomalies message.",
             ("model",),
@@ -71,17 +72,17 @@ class Metrics:
         )
 
     def _build_explanations(self, registry: CollectorRegistry) -> None:
-        self.explanation_seconds = Histogram(
+        self.explanation_seconds = LateHistogram(
             "explaind_explanation_seconds",
             "Time one explanation of one image took.",
             ("explanation", "model", "backend"),
             buckets=LATENCY_BUCKETS,
             registry=registry,
         )
-        self.stage_seconds = Histogram(
+        self.stage_seconds = LateHistogram(
             "explaind_stage_seconds", "Time a stage took.", ("stage",), buckets=LATENCY_BUCKETS, registry=registry
         )
-        self.anomaly_p_value = Histogram(
+        self.anomaly_p_value = LateHistogram(
             "explaind_anomaly_p_value",
             "Conformal p-values; uniform when nothing drifts.",
             ("model",),
@@ -91,14 +92,14 @@ class Metrics:
         self.path_mask_outcome = Counter(
             "explaind_path_mask_outcome", "Path masks, by outcome.", ("model", "outcome"), registry=registry
         )
-        self.path_mask_objective = Histogram(
+        self.path_mask_objective = LateHistogram(
             "explaind_path_mask_objective",
             "Objective J reached.",
             ("model",),
             buckets=tuple(i / 10 for i in range(-2, 16)),
             registry=registry,
         )
-        self.morph_steps = Histogram(
+        self.morph_steps = LateHistogram(
             "explaind_morph_steps",
             "Steps a morph took.",
             ("model",),

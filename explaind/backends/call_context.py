@@ -7,8 +7,6 @@ sets.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
@@ -34,20 +32,26 @@ class CallContext:
 _current: ContextVar[CallContext] = ContextVar("explaind_call_context", default=CallContext())  # noqa: B039
 
 
-@contextmanager
-def calling(
-    *,
-    request_id: str = "",
-    budget: Budget | None = None,
-    deadline: float | None = None,
-    cost_class: CostClass = CostClass.FAST,
-) -> Iterator[None]:
+class calling:  # noqa: N801  # as a function it would be a generator, which costs a small answer too much
     """Model calls inside, on this thread, are made for this request. deadline: of a caller without a budget."""
-    token = _current.set(CallContext(request_id, budget or Budget(deadline), cost_class))
-    try:
-        yield
-    finally:
-        _current.reset(token)
+
+    __slots__ = ("_caller", "_token")
+
+    def __init__(
+        self,
+        *,
+        request_id: str = "",
+        budget: Budget | None = None,
+        deadline: float | None = None,
+        cost_class: CostClass = CostClass.FAST,
+    ) -> None:
+        self._caller = CallContext(request_id, budget or Budget(deadline), cost_class)
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._caller)
+
+    def __exit__(self, *error: object) -> None:
+        _current.reset(self._token)
 
 
 def current() -> CallContext:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Self
 
@@ -113,13 +114,16 @@ class Engine:
 
     # ---- requests ---------------------------------------------------------------------------------------------
 
-    def explain(self, request: ExplanationRequest, budget: Budget) -> Explanation:
-        """Raises any ExplaindError but ConfigurationError; see DESIGN §2 for which when."""
+    def explain(self, request: ExplanationRequest, budget: Budget, *, checked: bool = False) -> Explanation:
+        """checked: `check` has let it pass just now, and is not asked again.
+
+        Raises any ExplaindError but ConfigurationError; see DESIGN §2 for which when."""
         budget.raise_if_cancelled()
         served = self._catalogue.get(request.model, request.version)
-        support.check(served.bundle, request)
-        clock = StageClock()
-        with served.estimates.learning(stages.kinds(request), clock, budget, anytime=CAN_STOP_EARLY):
+        kinds, clock = stages.kinds(request), StageClock()
+        if not checked:
+            _check(served, request, kinds, budget)
+        with served.estimates.learning(kinds, clock, anytime=CAN_STOP_EARLY):
             with clock.stage(DECODE):
                 image = self._prepare(request.image, served.bundle)
             image_digest = digest(image)
@@ -137,9 +141,7 @@ class Engine:
 
     def check(self, request: ExplanationRequest, budget: Budget) -> None:
         """Raises what `explain` would before it looks at the image, DeadlineTooShort included; from memory."""
-        served = self._catalogue.get(request.model, request.version)
-        support.check(served.bundle, request)
-        served.estimates.require(budget, anytime_by_kind(stages.kinds(request), CAN_STOP_EARLY))
+        _check(self._catalogue.get(request.model, request.version), request, stages.kinds(request), budget)
 
     def score(self, request: ScoreRequest, budget: Budget) -> ScoreResult:
         """As `explain`, of many images at once; an image that cannot be used is an error of its own."""
@@ -159,8 +161,9 @@ class Engine:
         budget.raise_if_cancelled()
         served = self._catalogue.get(request.model, request.version)
         space = support.latent_space(served.bundle, request.latent_space)
-        clock = StageClock()
-        with served.estimates.learning(stages.COMPARE_KINDS, clock, budget):
+        kinds, clock = stages.COMPARE_KINDS, StageClock()
+        served.estimates.require(budget, anytime_by_kind(kinds))
+        with served.estimates.learning(kinds, clock):
             with clock.stage(DECODE):
                 images = np.stack([self._prepare(image, served.bundle) for image in (request.image_a, request.image_b)])
             result = served.pool.run(lambda models: latents.compared(served.work(models, clock, budget), images, space))
@@ -172,8 +175,9 @@ class Engine:
         budget.raise_if_cancelled()
         served = self._catalogue.get(request.model, request.version)
         parameters = latents.settled(served.bundle, request.parameters)
-        clock = StageClock()
-        with served.estimates.learning(stages.traverse_kinds(parameters), clock, budget):
+        kinds, clock = stages.traverse_kinds(parameters), StageClock()
+        served.estimates.require(budget, anytime_by_kind(kinds))
+        with served.estimates.learning(kinds, clock):
             with clock.stage(DECODE):
                 image = self._prepare(request.image, served.bundle)
             result = served.pool.run(
@@ -277,6 +281,12 @@ class Engine:
 
     def _prepare(self, image: ImageInput, bundle: Bundle) -> FloatArray:
         return prepare(image, bundle.manifest.image_shape, self._limits)
+
+
+def _check(served: ServedBundle, request: ExplanationRequest, kinds: Mapping[str, str], budget: Budget) -> None:
+    """kinds: of the request's stages."""
+    support.check(served.bundle, request)
+    served.estimates.require(budget, anytime_by_kind(kinds, CAN_STOP_EARLY))
 
 
 def _overall(name: str, states: list[BackendState]) -> BackendState:

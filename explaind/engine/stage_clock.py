@@ -7,8 +7,7 @@ import statistics
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from explaind.errors import DeadlineTooShort
 from explaind.explanations.budget import Budget
@@ -114,24 +113,38 @@ class Estimates:
         with self._lock:
             return sum(self._runs[kind].longest for kind in kinds)
 
-    @contextmanager
-    def learning(
-        self, kinds: Mapping[str, str], clock: StageClock, budget: Budget, *, anytime: Container[str] = ()
-    ) -> Iterator[None]:
-        """Around a request's work: refuses at once what the budget cannot be enough for, and remembers what it took.
+    def learning(self, kinds: Mapping[str, str], clock: StageClock, *, anytime: Container[str] = ()) -> Learning:
+        """Around a request's work: what it took is remembered. kinds: by stage. anytime: the stages that can stop
+        early."""
+        return Learning(self, kinds, clock, anytime)
 
-        kinds: by stage. anytime: the stages that can stop early. Raises DeadlineTooShort with the estimate, also where
-        the work itself raised it.
-        """
-        required = anytime_by_kind(kinds, anytime)
-        self.require(budget, required)
-        try:
-            yield
-        except DeadlineTooShort as error:
-            error.metadata.setdefault("estimate_seconds", f"{self.total(required):.6f}")
-            raise
-        for (stage, _), seconds in clock.seconds.items():
-            self.add(kinds[stage], seconds)
+    def add_all(self, kinds: Mapping[str, str], clock: StageClock) -> None:
+        """What each stage of `clock` took. kinds: by stage."""
+        now = self._now()
+        with self._lock:
+            for (stage, _), seconds in clock.seconds.items():
+                self._runs[kinds[stage]].add(now, seconds)
+
+
+class Learning:
+    """Where the work raises DeadlineTooShort, that is told the estimate."""
+
+    __slots__ = ("_anytime", "_clock", "_estimates", "_kinds")
+
+    def __init__(
+        self, estimates: Estimates, kinds: Mapping[str, str], clock: StageClock, anytime: Container[str]
+    ) -> None:
+        self._estimates, self._kinds, self._clock, self._anytime = estimates, kinds, clock, anytime
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            self._estimates.add_all(self._kinds, self._clock)
+        elif isinstance(error, DeadlineTooShort):
+            estimate = self._estimates.total(anytime_by_kind(self._kinds, self._anytime))
+            error.metadata.setdefault("estimate_seconds", f"{estimate:.6f}")
 
 
 class _Runs:
@@ -159,8 +172,8 @@ class _Runs:
             self.usual = statistics.median(run for _, run in self.latest)
 
 
-def anytime_by_kind(kinds: Mapping[str, str], anytime: Container[str]) -> dict[str, bool]:
-    """What `Estimates.require` takes; arguments as in `Estimates.learning`."""
+def anytime_by_kind(kinds: Mapping[str, str], anytime: Container[str] = ()) -> dict[str, bool]:
+    """What `Estimates.require` takes; kinds: by stage, anytime: the stages that can stop early."""
     return {kind: stage in anytime for stage, kind in kinds.items()}
 
 

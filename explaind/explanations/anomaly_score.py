@@ -60,8 +60,8 @@ def explain(
     """images: float32 (B, C, H, W) in [0, 1] → scores, conformal p-values and losses of each. (DESIGN §3.2)
 
     scorer: of the same autoencoder, asked instead of it where there is one: the same numbers of one call.
-    details: contributions, reconstructions and error maps too. Mahalanobis contributions sum to 1 an image; the
-    regression's are the 12 largest.
+    details: contributions, reconstructions and, where `parameters` ask for them, error maps too. Mahalanobis
+    contributions sum to 1 an image; the regression's are the 12 largest.
     Raises ParameterOutOfRange for a level below 1/(n + 1), ShapeMismatch for images under 11 pixels,
     ExplanationUnsupported where the bundle has no regression, Cancelled.
     """
@@ -75,6 +75,7 @@ def explain(
     names = supervised_names(channels, found.mean.shape[1]) if supervised else MAHALANOBIS_FEATURES
     judgement = detectors.judge(fit, columns)
     threshold = conformal.threshold(fit.calibration, parameters.level)
+    mapped = details and parameters.include_error_map
     return AnomalyBatch(
         detector=parameters.detector,
         scores=judgement.scores,
@@ -87,7 +88,7 @@ def explain(
         mean_norms=codes.mean_norms,
         contributions=_contributions(judgement, names) if details else (),
         reconstructions=rebuilt if details else rebuilt[:0].copy(),
-        error_maps=_error_maps(images, rebuilt) if details else np.zeros((0, *images.shape[2:]), np.float32),
+        error_maps=_error_maps(images, rebuilt) if mapped else np.zeros((0, *images.shape[2:]), np.float32),
     )
 
 
@@ -129,8 +130,8 @@ def _contributions(judgement: Judgement, names: tuple[str, ...]) -> tuple[tuple[
 
 def _largest(names: tuple[str, ...], standardized: list[float], shares: list[float]) -> tuple[Contribution, ...]:
     """Of one image, those with the largest shares; equals keep their order."""
-    order = sorted(range(len(shares)), key=lambda i: abs(shares[i]), reverse=True)[:_LISTED_LATENTS]
-    return tuple(Contribution(feature=names[i], standardized_value=standardized[i], share=shares[i]) for i in order)
+    order = sorted(range(len(shares)), key=[-abs(share) for share in shares].__getitem__)[:_LISTED_LATENTS]
+    return tuple([Contribution(names[i], standardized[i], shares[i]) for i in order])
 
 
 def _error_maps(images: FloatArray, rebuilt: FloatArray) -> FloatArray:

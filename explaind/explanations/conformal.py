@@ -15,9 +15,8 @@ def p_values(scores: DoubleArray, calibration: DoubleArray) -> DoubleArray:
 
     Ties count against the score's strangeness, which keeps the guarantee. (DESIGN §3.2)
     """
-    count = len(calibration)
-    at_least = count - calibration.searchsorted(scores, side="left")
-    return np.asarray((1.0 + at_least) / (count + 1.0))
+    count = len(calibration) + 1.0
+    return np.asarray((count - calibration.searchsorted(scores, side="left")) / count)
 
 
 def threshold(calibration: DoubleArray, level: float) -> float:

@@ -62,7 +62,8 @@ def calibrated(fit: F, calibration_features: DoubleArray) -> F:
 
 def standardize(fit: Fit, features: DoubleArray) -> DoubleArray:
     """features (B, F) → deviations from the in-distribution mean (B, F)."""
-    return np.asarray((features - fit.center) / fit.scale)
+    deviations = features - fit.center
+    return np.divide(deviations, fit.scale, out=deviations)
 
 
 def scores(fit: Fit, features: DoubleArray) -> DoubleArray:
@@ -79,11 +80,11 @@ def judge(fit: Fit, features: DoubleArray) -> Judgement:
     standardized = standardize(fit, features)
     if isinstance(fit, LogisticFit):
         parts = standardized * fit.weights
-        whole = np.abs(parts).sum(axis=1)
+        whole = np.add.reduce(np.abs(parts), axis=1)
         score = standardized @ fit.weights + fit.intercept
     else:
         parts = standardized * (standardized @ fit.precision)
-        whole = parts.sum(axis=1)
+        whole = np.add.reduce(parts, axis=1)
         score = np.sqrt(np.maximum(whole, 0.0))
-    shares = parts / np.where(whole > 0, whole, np.inf)[:, None]
-    return Judgement(scores=score, standardized=standardized, shares=shares)
+    np.divide(parts, np.where(whole > 0, whole, np.inf)[:, None], out=parts)
+    return Judgement(score, standardized, parts)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -299,8 +300,7 @@ class ReconstructionLosses:
     cross_entropy_excess: DoubleArray
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Contribution:
+class Contribution(NamedTuple):
     """One feature's part in an anomaly score: its deviation from the usual mean, and its signed share."""
 
     feature: str
@@ -311,7 +311,7 @@ class Contribution:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnomalyBatch:
     """Scores of B images. All arrays (B,); contributions: one tuple an image; reconstructions (B, C, H, W), error_maps
-    (B, H, W). These three are empty where numbers alone were asked for."""
+    (B, H, W). These three are empty where numbers alone were asked for, error maps wherever they were not."""
 
     detector: Detector
     scores: DoubleArray

@@ -112,7 +112,7 @@ class Lane:
         self._few = min(ALWAYS_WAITING * workers, settings.queue_size)
         self._waiting = 0
         self._durations: deque[float] = deque(maxlen=REMEMBERED)
-        self._typical_seconds = 0.0
+        self._typical_seconds: float | None = 0.0
         self._untold, self._told = 0, float("-inf")
         self._slots = asyncio.Semaphore(workers)
         # Items of streams that wait in the queue: one for each worker that may end next. More would feed no worker
@@ -210,10 +210,12 @@ class Lane:
     def _end(self, started: float) -> None:
         self._inflight.dec()
         self._durations.append(time.monotonic() - started)
-        self._typical_seconds = median(self._durations)
+        self._typical_seconds = None
 
     def _wait(self) -> float:
         """Seconds until the queue that stands there now has been worked off, as far as its past tells."""
+        if self._typical_seconds is None:  # found where it is asked for: most calls find no queue
+            self._typical_seconds = median(self._durations)
         return self._typical_seconds * (self._waiting + 1) / self._workers
 
     def _tell(self) -> None:

@@ -25,7 +25,9 @@ class ServedEngine(Protocol):
     """All methods are thread-safe. `check`, `list_models`, `waiting_models`, `describe`, `cost_class`,
     `usual_seconds` and `backend_states` answer from memory, the others block."""
 
-    def explain(self, request: ExplanationRequest, budget: Budget) -> Explanation: ...
+    def explain(self, request: ExplanationRequest, budget: Budget, *, checked: bool = False) -> Explanation:
+        """checked: `check` has let it pass just now."""
+        ...
 
     def check(self, request: ExplanationRequest, budget: Budget) -> None:
         """Raises what `explain` would before it looks at the image."""

@@ -80,10 +80,11 @@ class Series:
     def ends(self, code: grpc.StatusCode) -> tuple[Counter, Histogram]:
         """handled and handling_seconds of `code`; made at its first end, so that only codes that come have a
         histogram."""
-        if code not in self._ends:
+        if (found := self._ends.get(code)) is None:
             labels = (*self.method.labels, code.name)
-            self._ends[code] = self._metrics.grpc_handled.labels(*labels), self._metrics.grpc_seconds.labels(*labels)
-        return self._ends[code]
+            found = self._metrics.grpc_handled.labels(*labels), self._metrics.grpc_seconds.labels(*labels)
+            self._ends[code] = found
+        return found
 
 
 class Timer:

@@ -14,12 +14,13 @@ import structlog
 from structlog.typing import Processor
 
 from explaind.errors import ConfigurationError
+from explaind.service import request_ids
 from explaind.service.log_lines import PlainLines
 from explaind.settings import Settings
 
 # First in every line, in this order; then the bound request id and what the line itself says.
 SHARED: tuple[Processor, ...] = (
-    structlog.contextvars.merge_contextvars,
+    request_ids.merge,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 )

@@ -1,16 +1,19 @@
 """The id of a request: the caller's `x-request-id`, or one made here.
 
-It goes back in the trailers, stands in every log line and exemplar, and reaches the backends through structlog's
-context variables, which a worker thread inherits.
+It goes back in the trailers, stands in every log line and exemplar, and reaches the backends: it is kept in a context
+variable, which a worker thread inherits. One of our own: structlog's, one for each field, cost an answer of a
+millisecond a hundredth of it.
 """
 
 from __future__ import annotations
 
 import random
 import re
+from collections.abc import Mapping
 from contextvars import ContextVar
+from types import MappingProxyType
 
-import structlog
+from structlog.typing import EventDict, WrappedLogger
 
 from explaind.service.grpc_types import Context
 
@@ -18,7 +21,7 @@ METADATA_KEY = "x-request-id"
 # Printable ASCII without spaces: it stands in log lines and headers. Anything else is replaced, never refused.
 ACCEPTED = re.compile(r"[\x21-\x7e]{1,128}")
 
-_current: ContextVar[str] = ContextVar("explaind_request_id", default="")
+_bound: ContextVar[Mapping[str, str]] = ContextVar("explaind_request", default=MappingProxyType({}))
 
 
 def of(context: Context) -> str:
@@ -31,9 +34,7 @@ def of(context: Context) -> str:
 
 def bind(request_id: str, method: str) -> None:
     """For this task and what it starts; an RPC is a task of its own, so nothing has to be unbound."""
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(**bound(request_id, method))
-    _current.set(request_id)
+    _bound.set(bound(request_id, method))
 
 
 def bound(request_id: str, method: str) -> dict[str, str]:
@@ -43,4 +44,11 @@ def bound(request_id: str, method: str) -> dict[str, str]:
 
 def current() -> str:
     """The id of the RPC that this code runs for; empty outside of one."""
-    return _current.get()
+    return _bound.get().get("request_id", "")
+
+
+def merge(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """A processor of structlog: a line says which RPC it is of, unless it does already."""
+    for field, value in _bound.get().items():
+        event.setdefault(field, value)
+    return event

@@ -6,7 +6,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator, Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -135,14 +135,14 @@ class ExplanationServicer(explanation_service_pb2_grpc.ExplanationServiceService
         self._engine.check(request, budget)  # here already: a broken request costs neither a place nor a thread
         cost_class = self._engine.cost_class(request)
 
-        def work() -> pb.ExplainResponse:
+        def work(*, at_once: bool = False) -> pb.ExplainResponse:
             with calling(request_id=request_id, budget=budget, cost_class=cost_class):
-                explanation = self._engine.explain(request, budget)
+                explanation = self._engine.explain(request, budget, checked=at_once)
             return _response(request, explanation, form, request_id)
 
         brief = not patient and self._brief.holds(request, cost_class)
         if brief and self._admission.calm:
-            return self._admission.run_here(cost_class, work)
+            return self._admission.run_here(cost_class, partial(work, at_once=True))
         return await self._admission.run(cost_class, work, budget, patient=patient, brief=brief)
 
     async def _answer_item(self, item: pb.StreamExplainRequest, budget: Budget) -> pb.StreamExplainResponse:

@@ -46,6 +46,9 @@ def test_a_deadline_that_has_passed(engine: Engine, digit: ImageInput) -> None:
     assert "estimate_seconds" in caught.value.metadata
     with pytest.raises(DeadlineTooShort):
         engine.check(ExplanationRequest(model="mnist", image=digit), late)
+    with pytest.raises(DeadlineTooShort) as caught:
+        engine.explain(ExplanationRequest(model="mnist", image=digit), late, checked=True)
+    assert "estimate_seconds" in caught.value.metadata
     with pytest.raises(DeadlineTooShort):
         engine.score(ScoreRequest(model="mnist", images=(digit,)), late)
 

@@ -58,6 +58,13 @@ def test_what_the_image_has_no_part_in_is_refused_without_it(
         engine.check(dataclasses.replace(good, **asked), Budget())  # type: ignore[arg-type]
 
 
+def test_a_bundle_that_changed_since_the_check_refuses_what_it_cannot_serve(engine: Engine, digit: ImageInput) -> None:
+    request = ExplanationRequest(model="mnist", image=digit, anomaly_score=AnomalyScoreParameters(level=1e-6))
+    with pytest.raises(ParameterOutOfRange) as caught:
+        engine.explain(request, Budget(), checked=True)
+    assert caught.value.field == "anomaly_score.level"
+
+
 def test_a_path_that_no_answer_can_hold_is_refused_without_the_image(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -95,7 +95,7 @@ def test_outliers_are_flagged_and_members_at_about_the_level(
 
 def test_a_batch_scores_as_its_images_do(vae: _Subspace, reference: AnomalyReference) -> None:
     images = _inside(vae, 5, 14)
-    parameters = AnomalyScoreParameters()
+    parameters = AnomalyScoreParameters(include_error_map=True)
     together = anomaly_score.explain(vae, reference, images, parameters)
     alone = [anomaly_score.explain(vae, reference, images[i : i + 1], parameters) for i in range(5)]
     assert together.scores == pytest.approx([one.scores[0] for one in alone], rel=1e-5)

@@ -85,7 +85,7 @@ class SmallEngine:
     slow_gate: threading.Event | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def explain(self, request: ExplanationRequest, budget: Budget) -> Explanation:
+    def explain(self, request: ExplanationRequest, budget: Budget, *, checked: bool = False) -> Explanation:
         with self._lock:
             self.running += 1
             self.most_running = max(self.most_running, self.running)

@@ -342,9 +342,10 @@ def test_a_whole_explanation_is_told():
 
 
 def test_images_of_the_anomaly_come_on_request():
-    answer = convert.results.anomaly_to_proto(
+    fields = convert.results.anomaly_fields(
         BATCH, AnomalyScoreParameters(include_reconstruction=True, include_error_map=True), np.dtype(np.uint8)
     )
+    answer = explanation_pb2.AnomalyScore(**fields)
     assert answer.reconstruction.dtype == explanation_pb2.DATA_TYPE_UINT8
     assert answer.error_map.dtype == explanation_pb2.DATA_TYPE_FLOAT32
     assert answer.reconstruction.shape == [1, 4, 4]

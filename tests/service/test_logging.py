@@ -13,11 +13,12 @@ from explaind.settings import Settings
 SCRIPT = """
 import logging
 import structlog
+from explaind.service import request_ids
 from explaind.service.logging import configure
 from explaind.settings import Settings
 
 configure(Settings(log_json={json}, log_level="{level}"))
-structlog.contextvars.bind_contextvars(request_id="mine-4")
+request_ids.bind("mine-4", "a.Service/Method")
 structlog.get_logger("explaind.a").info("ours", number=1)
 logging.getLogger("other").warning("theirs %d", 2)
 pixels = "image-bytes-that-must-not-show"
@@ -31,6 +32,28 @@ except ZeroDivisionError:
 def lines(**settings):
     script = SCRIPT.format(**settings)
     return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stderr
+
+
+TWO_REQUESTS = """
+import structlog
+from explaind.service import request_ids
+from explaind.service.logging import configure
+from explaind.settings import Settings
+
+configure(Settings(log_json=True))
+request_ids.bind("bound-1", "a.Service/Method")
+structlog.get_logger().info("first")
+structlog.get_logger().info("second", request_id="said-2")
+request_ids.bind("bound-3", "a.Service/Other")
+structlog.get_logger().info("third")
+"""
+
+
+def test_a_line_may_say_another_request_itself():
+    run = subprocess.run([sys.executable, "-c", TWO_REQUESTS], capture_output=True, text=True, check=True)
+    told = [json.loads(line) for line in run.stderr.splitlines()]
+    assert [line["request_id"] for line in told] == ["bound-1", "said-2", "bound-3"]
+    assert [line["method"] for line in told] == ["a.Service/Method"] * 2 + ["a.Service/Other"]
 
 
 def test_json_lines_of_both_loggers_carry_the_request_id():

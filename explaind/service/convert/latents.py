@@ -7,7 +7,7 @@ from explaind.requests import CompareRequest, CompareResult, TraverseRequest, Tr
 from explaind.service.convert.enums import enum_from_proto, enum_to_proto
 from explaind.service.convert.parameters import given
 from explaind.service.convert.requests import image_from_proto, model_name
-from explaind.service.convert.results import prediction_to_proto, provenance_to_proto
+from explaind.service.convert.results import prediction_fields, provenance_fields
 from explaind.service.convert.tensors import tensor_to_proto
 from explaind.v1 import explanation_pb2, explanation_service_pb2
 
@@ -25,7 +25,7 @@ def compare_request_from_proto(message: explanation_service_pb2.CompareLatentsRe
 def compare_result_to_proto(
     result: CompareResult, request_id: str = ""
 ) -> explanation_service_pb2.CompareLatentsResponse:
-    first, second = (prediction_to_proto(prediction, result.class_names, None) for prediction in result.predictions)
+    first, second = (prediction_fields(prediction, result.class_names, None) for prediction in result.predictions)
     return explanation_service_pb2.CompareLatentsResponse(
         model=result.model,
         model_version=result.model_version,
@@ -36,7 +36,7 @@ def compare_result_to_proto(
         distance=result.comparison.distance,
         same_p_value=result.comparison.same_p_value,
         image_b_digest=result.image_digests[1],
-        provenance=provenance_to_proto(
+        provenance=provenance_fields(
             bundle_digest=result.bundle_digest,
             image_digest=result.image_digests[0],
             timings=result.timings,
@@ -66,11 +66,11 @@ def traverse_result_to_proto(
         model=result.model,
         model_version=result.model_version,
         latent_space=result.latent_space,
-        prediction=prediction_to_proto(result.prediction, result.class_names, None),
+        prediction=prediction_fields(result.prediction, result.class_names, None),
         traversals=[_traversal_to_proto(traversal) for traversal in result.traversals.traversals],
         reconstruction=tensor_to_proto(result.traversals.reconstruction),
         reconstruction_agrees=result.traversals.reconstruction_agrees,
-        provenance=provenance_to_proto(
+        provenance=provenance_fields(
             bundle_digest=result.bundle_digest,
             image_digest=result.image_digest,
             timings=result.timings,

@@ -21,6 +21,7 @@ from explaind.explanations.types import (
 from explaind.service.convert.enums import enum_from_proto
 from explaind.v1 import explanation_pb2
 
+_USUAL_SCORE = AnomalyScoreParameters()
 PATH_MASK_OPTIONALS = (
     "self_class",
     "other_class",
@@ -49,6 +50,8 @@ def ranking_parameters_from_proto(
 def anomaly_parameters_from_proto(
     message: explanation_pb2.AnomalyScoreParameters, *, field: str = "anomaly_score"
 ) -> AnomalyScoreParameters:
+    if not message.ByteSize():  # as most callers send it
+        return _USUAL_SCORE
     return AnomalyScoreParameters(
         include_reconstruction=message.include_reconstruction,
         include_error_map=message.include_error_map,

@@ -30,14 +30,20 @@ def asked_from_proto(
 ) -> ExplanationRequest:
     """What is asked for of `image`; without it, enough to tell the cost, and cheap. The presence of a parameter message
     asks for that explanation."""
-    ranking, anomaly, mask = (message.HasField(name) for name in ("latent_ranking", "anomaly_score", "path_mask"))
+    given, ranking, anomaly, mask = message.HasField, None, None, None
+    if given("latent_ranking"):
+        ranking = parameters.ranking_parameters_from_proto(message.latent_ranking)
+    if given("anomaly_score"):
+        anomaly = parameters.anomaly_parameters_from_proto(message.anomaly_score)
+    if given("path_mask"):
+        mask = parameters.path_mask_parameters_from_proto(message.path_mask)
     return ExplanationRequest(
         model=message.model,
         version=message.model_version,
         image=image,
-        latent_ranking=parameters.ranking_parameters_from_proto(message.latent_ranking) if ranking else None,
-        anomaly_score=parameters.anomaly_parameters_from_proto(message.anomaly_score) if anomaly else None,
-        path_mask=parameters.path_mask_parameters_from_proto(message.path_mask) if mask else None,
+        latent_ranking=ranking,
+        anomaly_score=anomaly,
+        path_mask=mask,
     )
 
 

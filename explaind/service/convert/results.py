@@ -6,9 +6,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from google.protobuf.timestamp_pb2 import Timestamp
-
 from explaind.explanations.types import (
     AnomalyBatch,
     AnomalyScoreParameters,
@@ -25,6 +22,9 @@ from explaind.service.convert.enums import enum_to_proto
 from explaind.service.convert.tensors import ImageDtype, image_to_proto, tensor_to_proto
 from explaind.v1 import explanation_pb2, explanation_service_pb2
 
+Fields = Any
+"""Of a message, by name, as the constructor of the one that holds it takes them too, though its stub does not say so. A
+message made by itself would be copied into that."""
 _PLAIN = AnswerForm()
 LOSSES = ("mse", "mae", "cosine_distance", "ssim", "cross_entropy", "color_cross_entropy", "cross_entropy_excess")
 
@@ -41,13 +41,13 @@ def explanation_to_proto(
     return explanation_service_pb2.ExplainResponse(
         model=explanation.model,
         model_version=explanation.model_version,
-        prediction=prediction_to_proto(explanation.prediction, explanation.class_names, form.top_classes),
+        prediction=prediction_fields(explanation.prediction, explanation.class_names, form.top_classes),
         latent_ranking=None if ranking is None else ranking_to_proto(ranking, form.image_dtype),
         anomaly_score=None
         if batch is None
-        else anomaly_to_proto(batch, anomaly or AnomalyScoreParameters(), form.image_dtype),
+        else anomaly_fields(batch, anomaly or AnomalyScoreParameters(), form.image_dtype),
         path_mask=None if mask is None else path_mask_to_proto(mask, form.image_dtype),
-        provenance=provenance_to_proto(
+        provenance=provenance_fields(
             bundle_digest=explanation.bundle_digest,
             image_digest=explanation.image_digest,
             seed=explanation.seed,
@@ -57,22 +57,19 @@ def explanation_to_proto(
     )
 
 
-def prediction_to_proto(
-    prediction: Prediction, class_names: Sequence[str], top_classes: int | None
-) -> explanation_pb2.Prediction:
-    order: list[int] = np.argsort(-prediction.probabilities, kind="stable")[:top_classes].tolist()
+def prediction_fields(prediction: Prediction, class_names: Sequence[str], top_classes: int | None) -> Fields:
+    """Of a Prediction."""
     probabilities: list[float] = prediction.probabilities.tolist()
-    # As fields: messages would be made one by one, and then copied.
-    scores: Any = [
-        {"class_index": index, "class_name": _name(class_names, index), "probability": probabilities[index]}
-        for index in order
-    ]
-    return explanation_pb2.Prediction(
-        class_index=prediction.class_index,
-        class_name=_name(class_names, prediction.class_index),
-        probability=prediction.probability,
-        scores=scores,
-    )
+    order: list[int] = (-prediction.probabilities).argsort(kind="stable")[:top_classes].tolist()
+    names = (*class_names, *[""] * (len(probabilities) - len(class_names)))
+    return {
+        "class_index": prediction.class_index,
+        "class_name": names[prediction.class_index],
+        "probability": prediction.probability,
+        "scores": [
+            {"class_index": index, "class_name": names[index], "probability": probabilities[index]} for index in order
+        ],
+    }
 
 
 def ranking_to_proto(ranking: LatentRanking, image_dtype: ImageDtype) -> explanation_pb2.LatentRanking:
@@ -102,33 +99,31 @@ def latent_to_proto(latent: RankedLatent, image_dtype: ImageDtype) -> explanatio
     )
 
 
-def anomaly_to_proto(
-    batch: AnomalyBatch, parameters: AnomalyScoreParameters, image_dtype: ImageDtype
-) -> explanation_pb2.AnomalyScore:
-    """The first and only image of `batch`."""
+def anomaly_fields(batch: AnomalyBatch, parameters: AnomalyScoreParameters, image_dtype: ImageDtype) -> Fields:
+    """Of an AnomalyScore: of the first and only image of `batch`."""
     rebuilt = batch.reconstructions[0]
-    contributions: Any = [
-        {"feature": c.feature, "standardized_value": c.standardized_value, "share": c.share}
-        for c in batch.contributions[0]
-    ]
-    return explanation_pb2.AnomalyScore(
-        detector=enum_to_proto(batch.detector),
-        score=batch.scores[0],
-        p_value=batch.p_values[0],
-        threshold=batch.threshold,
-        anomalous=bool(batch.anomalous[0]),
-        probability=None if batch.probabilities is None else batch.probabilities[0],
-        losses=losses_to_proto(batch.losses),
-        kl=batch.kl[0],
-        mean_norm=batch.mean_norms[0],
-        contributions=contributions,
-        reconstruction=image_to_proto(rebuilt, image_dtype) if parameters.include_reconstruction else None,
-        error_map=tensor_to_proto(batch.error_maps[0]) if parameters.include_error_map else None,
-    )
+    return {
+        "detector": enum_to_proto(batch.detector),
+        "score": batch.scores[0],
+        "p_value": batch.p_values[0],
+        "threshold": batch.threshold,
+        "anomalous": bool(batch.anomalous[0]),
+        "probability": None if batch.probabilities is None else batch.probabilities[0],
+        "losses": losses_fields(batch.losses),
+        "kl": batch.kl[0],
+        "mean_norm": batch.mean_norms[0],
+        "contributions": [
+            {"feature": name, "standardized_value": standardized, "share": share}
+            for name, standardized, share in batch.contributions[0]
+        ],
+        "reconstruction": image_to_proto(rebuilt, image_dtype) if parameters.include_reconstruction else None,
+        "error_map": tensor_to_proto(batch.error_maps[0]) if parameters.include_error_map else None,
+    }
 
 
-def losses_to_proto(losses: ReconstructionLosses) -> explanation_pb2.ReconstructionLosses:
-    return explanation_pb2.ReconstructionLosses(**{name: float(getattr(losses, name)[0]) for name in LOSSES})
+def losses_fields(losses: ReconstructionLosses) -> Fields:
+    """Of ReconstructionLosses: of the first image."""
+    return {name: getattr(losses, name)[0] for name in LOSSES}
 
 
 def path_mask_to_proto(mask: PathMask, image_dtype: ImageDtype) -> explanation_pb2.PathMask:
@@ -157,26 +152,21 @@ def path_mask_to_proto(mask: PathMask, image_dtype: ImageDtype) -> explanation_p
     )
 
 
-def provenance_to_proto(
+def provenance_fields(
     *,
     bundle_digest: str,
     timings: Sequence[StageTiming],
     request_id: str,
     image_digest: str = "",
     seed: int = 0,
-) -> explanation_pb2.Provenance:
-    """time: now."""
+) -> Fields:
+    """Of a Provenance. time: now."""
     seconds, nanos = divmod(time.time_ns(), 10**9)
-    stages: Any = [{"stage": t.stage, "backend": t.backend, "seconds": t.seconds} for t in timings]
-    return explanation_pb2.Provenance(
-        bundle_digest=bundle_digest,
-        image_digest=image_digest,
-        seed=seed,
-        timings=stages,
-        request_id=request_id,
-        time=Timestamp(seconds=seconds, nanos=nanos),
-    )
-
-
-def _name(class_names: Sequence[str], index: int) -> str:
-    return class_names[index] if 0 <= index < len(class_names) else ""
+    return {
+        "bundle_digest": bundle_digest,
+        "image_digest": image_digest,
+        "seed": seed,
+        "timings": [{"stage": each.stage, "backend": each.backend, "seconds": each.seconds} for each in timings],
+        "request_id": request_id,
+        "time": {"seconds": seconds, "nanos": nanos},
+    }

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from explaind.explanations.types import AnomalyBatch, AnomalyScoreParameters
 from explaind.requests import ScoreResult
 from explaind.service.convert.enums import enum_to_proto
-from explaind.service.convert.results import LOSSES, provenance_to_proto
+from explaind.service.convert.results import LOSSES, provenance_fields
 from explaind.v1 import explanation_service_pb2
 
 
@@ -36,9 +36,7 @@ def score_result_to_proto(
         class_probabilities=_spread([p.probability for p in result.predictions], places, image_count),
         threshold=result.threshold,
         errors=[explanation_service_pb2.ItemError(index=index, status=status) for index, status in statuses],
-        provenance=provenance_to_proto(
-            bundle_digest=result.bundle_digest, timings=result.timings, request_id=request_id
-        ),
+        provenance=provenance_fields(bundle_digest=result.bundle_digest, timings=result.timings, request_id=request_id),
         **_columns(result.batch, places, image_count),
     )
 

@@ -31,7 +31,7 @@ def array_from_proto(tensor: explanation_pb2.Tensor, *, rank: int, field: str) -
         )
     values = tensor.values  # once: every access copies the bytes out of the message
     shape = _checked_shape(tuple(tensor.shape), rank, len(values), dtype.itemsize, f"{field}.shape")
-    return np.frombuffer(values, dtype=dtype).reshape(shape)
+    return np.ndarray(shape, dtype, values)
 
 
 def _checked_shape(shape: tuple[int, ...], rank: int, given: int, item_size: int, field: str) -> tuple[int, ...]:
