@@ -5,7 +5,7 @@ Label values come from the catalogue and from fixed sets, never from a caller.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from explaind.batch_metrics import BatchSizes
 from explaind.late_histogram import LateHistogram
@@ -33,7 +33,7 @@ class Metrics:
         self.grpc_handled = Counter(
             "grpc_server_handled", "RPCs ended, by code.", (*GRPC_LABELS, "grpc_code"), registry=registry
         )
-        self.grpc_seconds = Histogram(
+        self.grpc_seconds = LateHistogram(
             "grpc_server_handling_seconds",
             "Time from the start of an RPC to its end.",
             (*GRPC_LABELS, "grpc_code"),

@@ -54,15 +54,22 @@ def test_no_more_is_put_aside_than_was_said() -> None:
     assert registry.get_sample_value("seconds_count", {"of": "it"}) == 10 * MOST_ASIDE + 3
 
 
-def test_an_exemplar_is_counted_with_the_time_it_came() -> None:
+def test_the_last_exemplar_of_a_bucket_stays_with_the_time_it_came() -> None:
     registry, histogram = _made(LateHistogram)
+    histogram.labels("it").observe(0.5, {"request_id": "r-0"})
     before = time.time()
-    histogram.labels("it").observe(0.5, {"request_id": "r-1"})
+    histogram.labels("it").observe(0.75, {"request_id": "r-1"})
     after = time.time()
+    histogram.labels("it").observe(0.75)
+    histogram.labels("it").observe(3.0, {"request_id": "r-2"})
     time.sleep(0.05)
-    (line,) = [line for line in generate_openmetrics(registry).decode().splitlines() if "r-1" in line]
-    assert before <= float(line.split()[-1]) <= after
-    assert registry.get_sample_value("seconds_count", {"of": "it"}) == 1
+    lines = [line for line in generate_openmetrics(registry).decode().splitlines() if "request_id" in line]
+    first, last = (line.split("# ")[1].split() for line in lines)
+    assert ['le="1.0"' in lines[0], 'le="+Inf"' in lines[1]] == [True, True]
+    assert first[:2] == ['{request_id="r-1"}', "0.75"]
+    assert before - 0.001 <= float(first[2]) <= after + 0.001
+    assert last[:2] == ['{request_id="r-2"}', "3.0"]
+    assert registry.get_sample_value("seconds_count", {"of": "it"}) == 4
 
 
 def test_threads_lose_none_while_it_is_looked_at() -> None:

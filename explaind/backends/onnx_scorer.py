@@ -8,6 +8,7 @@ built when the bundle is opened, of the bundle's own graphs, whose weights it re
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -32,7 +33,8 @@ class OnnxScorer:
 
     def measure(self, images: FloatArray) -> Measured:
         """images: float32 (B, C, H, W) in [0, 1]."""
-        return Measured(*in_chunks(self._session.run, [checked("images", images, self._image_shape)]))  # type: ignore[arg-type]
+        outputs: list[Any] = in_chunks(self._session.run, [checked("images", images, self._image_shape)])
+        return Measured(*outputs)
 
 
 def scorer_name(space: str) -> str:

@@ -7,7 +7,7 @@ space. Implementations raise `BackendUnavailable` when they fail, never a foreig
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,8 +59,7 @@ class MorphGradient(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
+class Measured(NamedTuple):
     """What a classifier and an autoencoder make of B images, and how far the reconstructions are from them.
 
     logits (B, K); mean, deviation (B, D): the codes; reconstructions (B, C, H, W); statistics (B, S): float64, named by

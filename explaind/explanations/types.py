@@ -388,8 +388,7 @@ class PathMask:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageTiming:
+class StageTiming(NamedTuple):
     """backend: empty where none was asked. seconds: of the wall clock."""
 
     stage: str

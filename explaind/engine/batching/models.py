@@ -80,15 +80,11 @@ class BatchedScorer:
     """As `BatchedClassifier`."""
 
     def __init__(self, scorer: Scorer, share: Callable[[Compute], Run]) -> None:
-        self._measure = share(lambda images: _columns(scorer.measure(images)))
+        self._measure = share(scorer.measure)
 
     def measure(self, images: FloatArray) -> Measured:
         """images (B, C, H, W) in [0, 1]."""
         return Measured(*self._measure(images))
-
-
-def _columns(measured: Measured) -> Outputs:
-    return measured.logits, measured.mean, measured.deviation, measured.reconstructions, measured.statistics
 
 
 def batched(models: BundleModels, batcher: Batcher, observe: Observe) -> BundleModels:
