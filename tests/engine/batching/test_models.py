@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from explaind.backends import onnx
 from explaind.backends.bundle_models import BundleModels
 from explaind.engine.batching import Batcher, batched
-from explaind.engine.batching.models import _columns
 from explaind.errors import BackendUnavailable, ShapeMismatch
 from explaind.explanations.models import Classifier, FloatArray
 from tests.conftest import RealImages
@@ -76,7 +75,7 @@ def _asks(images: FloatArray, codes: FloatArray) -> dict[str, Ask]:
         "encode": lambda of, at: of.autoencoders["morphing"].encode(images[at]),
         "decode": lambda of, at: (of.autoencoders["morphing"].decode(codes[at]),),
         "logit_gradient": lambda of, at: of.morph_gradients["morphing"].logit_gradient(codes[at], weights[at]),
-        "measure": lambda of, at: _columns(of.scorers["morphing"].measure(images[at])),
+        "measure": lambda of, at: of.scorers["morphing"].measure(images[at]),
     }
 
 
