@@ -22,6 +22,7 @@ from typing import cast
 
 import grpc
 import numpy as np
+import psutil
 from google.rpc import error_details_pb2, status_pb2
 
 from tests.benchmarks import frames
@@ -92,7 +93,8 @@ class Outcome:
     calls that were not broken; broken_ends, broken: of those that were. on_time: `ok` of calls that went out when due:
     after a stall of the machine the generator sends a burst, which is another load than it was told.
     late: seconds by which calls went out later than due, the generator's own fault. in_time: OK ends while calls were
-    still sent: what stands in a queue at the end is no throughput. seconds: of sending."""
+    still sent: what stands in a queue at the end is no throughput. seconds: of sending. core_seconds: of the machine's
+    cores all together until the last end; stolen_seconds: of these, what the host gave to others."""
 
     ends: Counter[str] = field(default_factory=Counter)
     in_time: int = 0
@@ -104,6 +106,8 @@ class Outcome:
     late: list[float] = field(default_factory=list)
     seconds: float = 0.0
     cpu_seconds: float = 0.0
+    core_seconds: float = 0.0
+    stolen_seconds: float = 0.0
     unsent: int = 0
     without_retry_info: int = 0
 
@@ -111,6 +115,11 @@ class Outcome:
     def goodput(self) -> float:
         """OK answers a second."""
         return self.in_time / self.seconds
+
+    @property
+    def host_took(self) -> float:
+        """The share of the cores' time that the host gave to others, 0 to 1."""
+        return self.stolen_seconds / self.core_seconds
 
 
 def together(outcomes: Sequence[Outcome]) -> Outcome:
@@ -222,10 +231,12 @@ class Generator:
         host, _, port = self._load.address.rpartition(":")
         loop = asyncio.get_running_loop()
         _, self._connection = await loop.create_connection(lambda: Connection(self._load, self._ended), host, int(port))
-        began = time.perf_counter()
+        began, cores = time.perf_counter(), psutil.cpu_times()
         self._end = began + self._load.seconds
         await (self._open(began) if self._load.rate else self._closed())
         self._connection.close()
+        self._outcome.core_seconds = sum(psutil.cpu_times()) - sum(cores)
+        self._outcome.stolen_seconds = psutil.cpu_times().steal - cores.steal
         self._outcome.seconds = min(self._load.seconds, time.perf_counter() - began)
         self._outcome.cpu_seconds = time.process_time()
         return self._outcome

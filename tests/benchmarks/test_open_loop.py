@@ -12,7 +12,7 @@ from explaind.service.server import Server
 from explaind.settings import Settings
 from tests.benchmarks.daemon import Daemon
 from tests.benchmarks.open_loop import Load, Messages, Outcome, generate, together
-from tests.benchmarks.parts.open_load import Turn, broken_messages, one_turn, p99_over_without
+from tests.benchmarks.parts.open_load import Turn, broken_messages, one_overload, one_turn, p99_over_without
 from tests.benchmarks.subjects.asked import BOTH, PREDICTION, digits, message
 from tests.demo_store import STORE
 from tests.served import serving, until_serving
@@ -62,7 +62,8 @@ def test_a_tenth_broken_loses_no_good_one(server: Server, rate: float) -> None:
 
 def test_each_load_of_a_turn_is_what_it_is_called() -> None:
     with Daemon.running(model_store=STORE) as daemon:
-        found = one_turn(daemon, PREDICTION, 0.3, callers=4)
+        found = one_turn(daemon, PREDICTION, 0.4, callers=4)
+        flooded = one_overload(daemon, PREDICTION, 0.3, callers=4)
 
     def asked(outcome: Outcome) -> tuple[int, int]:
         return sum(outcome.ends.values()), sum(outcome.broken_ends.values())
@@ -74,9 +75,13 @@ def test_each_load_of_a_turn_is_what_it_is_called() -> None:
     assert (good, broken) == pytest.approx((0.9 * calls, 0.1 * calls), abs=4)
     good, broken = asked(found.added)
     assert (good, broken) == pytest.approx((calls, calls / 9), abs=4)
-    assert sum(found.over.ends.values()) + found.over.unsent > 1.5 * found.beside.goodput * found.over.seconds
-    assert set(found.peak.ends) == set(found.beside.ends) == {"OK"}
-    assert found.health and found.health_failures == 0
+    over, beside = flooded.over, flooded.beside
+    assert sum(over.ends.values()) + over.unsent > 1.5 * beside.goodput * over.seconds
+    assert set(found.peak.ends) == set(beside.ends) == {"OK"}
+    assert flooded.health and flooded.health_failures == 0
+    for each in (found.peak, found.comfortable, over):
+        assert 0 <= each.host_took < 1
+        assert each.core_seconds >= each.seconds  # at least one core
 
 
 def test_messages_come_in_turn() -> None:
@@ -93,7 +98,7 @@ def turn(calm: float, spoilt: float) -> Turn:
     without, among = ([calm] * 98 + [calm * tail] * 2 for tail in (2.0, spoilt))
     none = Outcome(seconds=1.0)
     calls = [replace(none, on_time=each) for each in (without, among, [])]
-    return Turn(none, none, *calls, none, 1.0, 1.0, [], 0)
+    return Turn(none, *calls)
 
 
 def among_broken(turns: Sequence[Turn]) -> float:

@@ -2,7 +2,9 @@
 of them broken: of as many calls as without, and on top of as many good ones.
 
 Server, generator and probe share the machine's cores, in the overload more of them than at the peak: the ratios are a
-lower bound, and that by the daemon's own CPU time stands beside it.
+lower bound, and that by the daemon's own CPU time stands beside it. The cores themselves are shared with the host's
+other guests: a stall of some milliseconds is the tail of a load of calls of one, so that loads are short and many, and
+what the host took is told.
 """
 
 from __future__ import annotations
@@ -27,7 +29,11 @@ CALLERS = (4, 16, 32)
 """Of which as many ask at the peak as are served best without a refusal."""
 COMFORTABLE, TOO_MUCH = 0.7, 3.0
 BROKEN_EVERY = 10
-ENOUGH = 100
+SHORT_TURNS = 3
+"""At 70 % of the peak, of one turn of the other parts."""
+SHORT = 0.75
+"""Such a turn's loads, in `load_seconds`; there are two of each."""
+ENOUGH = 50
 """Calls in a load without broken ones or with them, at least: the p99 of a few is their maximum."""
 HEALTH_SECONDS = 0.1
 """Between two probes, as of a few balancers; each takes the cores that are measured."""
@@ -39,17 +45,21 @@ AT_70_BROKEN, AT_70_ADDED = "70 % of peak, 1 in 10 broken", "70 % of peak, broke
 
 @dataclass(frozen=True)
 class Turn:
-    """Outcomes at the peak, at 70 % of it without broken calls, with a tenth of the calls broken, with those broken
-    ones on top of as many good ones, and at three times it.
-
-    beside: at the peak again, just before and just after the overload. beside_cpu, over_cpu: the daemon's seconds for
-    an OK answer."""
+    """Outcomes at the peak, at 70 % of it without broken calls, with a tenth of the calls broken, and with those broken
+    ones on top of as many good ones."""
 
     peak: Outcome
-    beside: Outcome
     comfortable: Outcome
     broken: Outcome
     added: Outcome
+
+
+@dataclass(frozen=True)
+class Overload:
+    """Outcomes at three times the peak, and at the peak, just before and just after it. beside_cpu, over_cpu: the
+    daemon's seconds for an OK answer."""
+
+    beside: Outcome
     over: Outcome
     beside_cpu: float
     over_cpu: float
@@ -66,8 +76,10 @@ def measure(effort: Effort) -> list[Part]:
         for asked in ASKED:
             effort.told(f"open loop: {asked}")
             callers = _callers_at_peak(daemon, asked, effort.load_seconds)
-            turns = [one_turn(daemon, asked, effort.load_seconds, callers) for _ in range(effort.turns)]
-            rows += _rows(asked, turns, callers)
+            turns = [one_turn(daemon, asked, effort.load_seconds, callers) for _ in range(SHORT_TURNS * effort.turns)]
+            effort.told(f"open loop: {asked}, too much")
+            overloads = [one_overload(daemon, asked, effort.load_seconds, callers) for _ in range(effort.turns)]
+            rows += [*_rows(asked, turns, callers), _overload_row(asked, overloads)]
         assert settled(daemon), "calls that never ended"
     return [
         Part(
@@ -77,19 +89,21 @@ def measure(effort: Effort) -> list[Part]:
             columns=(
                 "what", "how", "rate", "goodput", "of_peak", "of_peak_by_cpu", "median_ms", "p99_ms", "p99_over_p50",
                 "p99_over_without", "refused_p50_ms", "refused_p99_ms", "health_p99_ms", "lost", "late_p99_ms",
+                "host_took",
             ),
             notes=(
                 "Peak: a closed loop in the same turn, for the overload two, just before and just after it. Goodput: "
                 "OK answers a second while calls were still sent; of peak, health and refusals: medians and "
-                "percentiles over all turns.",
+                "percentiles over all turns. Short turns at 70 %, three for one of the overload.",
                 "Lost: good calls that were not answered OK, in all turns. Late: by how much the generator itself sent "
                 "calls later than due.",
                 "Generator, health probe and daemon share the cores: what they take, the daemon lacks. By CPU: OK "
                 "answers for a CPU second of the daemon, of those at the peak.",
                 "Broken: of as many calls one in ten, or on top of as many good ones, which is a ninth more load. Two "
-                "loads of each a turn, of a hundred calls and more where time allows; their p99s are compared "
+                "loads of each a turn, of fifty calls and more where time allows; their p99s are compared "
                 "turn by turn, without the bursts that the generator sends after a stall of the machine, and the ratio "
                 "is of the median turn. Health is asked ten times a second.",
+                "Host took: the share of the cores that it gave to others, in the median turn.",
             ),
         )
     ]  # fmt: skip
@@ -152,17 +166,18 @@ def _load(
 
 
 def one_turn(daemon: Daemon, asked: str, seconds: float, callers: int) -> Turn:
-    peak = _peak(daemon, asked, 2 * seconds, callers)
-    calm, broken, added = _without_and_with_broken(daemon, asked, seconds, COMFORTABLE * peak.goodput)
+    peak = _peak(daemon, asked, seconds, callers)
+    return Turn(peak, *_without_and_with_broken(daemon, asked, seconds, COMFORTABLE * peak.goodput))
+
+
+def one_overload(daemon: Daemon, asked: str, seconds: float, callers: int) -> Overload:
     before, before_cpu = _with_cpu(daemon, lambda: _peak(daemon, asked, seconds, callers))
     with HealthProbe.asking(daemon.address, every=HEALTH_SECONDS) as probe:
         overload = _load(daemon, asked, 2 * seconds, TOO_MUCH * before.goodput)
         over, over_cpu = _with_cpu(daemon, lambda: generate(overload))
     after, after_cpu = _with_cpu(daemon, lambda: _peak(daemon, asked, seconds, callers))
-    return Turn(
-        peak, together((before, after)), calm, broken, added, over,
-        0.5 * (before_cpu + after_cpu), over_cpu, probe.seconds, probe.failures,
-    )  # fmt: skip
+    beside_cpu = 0.5 * (before_cpu + after_cpu)
+    return Overload(together((before, after)), over, beside_cpu, over_cpu, probe.seconds, probe.failures)
 
 
 def _peak(daemon: Daemon, asked: str, seconds: float, callers: int) -> Outcome:
@@ -183,7 +198,7 @@ def _without_and_with_broken(
 ) -> tuple[Outcome, Outcome, Outcome]:
     """Without, with a tenth of the calls broken, and with broken ones added. Two loads of each, the one kind within the
     other, so that a drift of the machine falls on all."""
-    enough = max(2 * seconds, min(LONGEST * seconds, ENOUGH / max(rate, 1e-9)))
+    enough = max(SHORT * seconds, min(LONGEST * seconds, ENOUGH / max(rate, 1e-9)))
     without = _load(daemon, asked, enough, rate)
     among = _load(daemon, asked, enough, rate, broken=True)
     added = _load(daemon, asked, enough, rate * BROKEN_EVERY / (BROKEN_EVERY - 1), broken=True)
@@ -193,24 +208,29 @@ def _without_and_with_broken(
 
 
 def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
-    calm = _row(asked, AT_70, turns, lambda turn: turn.comfortable)
+    calm = _row(asked, AT_70, [turn.comfortable for turn in turns], [turn.peak for turn in turns])
     broken = _broken_row(asked, AT_70_BROKEN, turns, lambda turn: turn.broken, calm["lost"])
     added = _broken_row(asked, AT_70_ADDED, turns, lambda turn: turn.added, calm["lost"])
-    over = _row(asked, AT_300, turns, lambda turn: turn.over)
-    over["health_p99_ms"] = percentile([seconds for turn in turns for seconds in turn.health], 99)
-    over["health_failures"] = sum(turn.health_failures for turn in turns)
-    over["without_retry_info"] = sum(turn.over.without_retry_info for turn in turns)
-    over["unsent"] = sum(turn.over.unsent for turn in turns)
-    over["lost"] = None  # refusing is the point
-    over["of_peak"] = _median([turn.over.goodput / turn.beside.goodput for turn in turns])
-    over["of_peak_by_cpu"] = _median([turn.beside_cpu / turn.over_cpu for turn in turns])
     peak = {"what": asked, "how": f"peak, {callers} callers", "goodput": _median([turn.peak.goodput for turn in turns])}
-    return [peak, calm, broken, added, over]
+    return [peak, calm, broken, added]
+
+
+def _overload_row(asked: str, turns: Sequence[Overload]) -> Row:
+    row = _row(asked, AT_300, [turn.over for turn in turns], [turn.beside for turn in turns])
+    return {
+        **row,
+        "health_p99_ms": percentile([seconds for turn in turns for seconds in turn.health], 99),
+        "health_failures": sum(turn.health_failures for turn in turns),
+        "without_retry_info": sum(turn.over.without_retry_info for turn in turns),
+        "unsent": sum(turn.over.unsent for turn in turns),
+        "lost": None,  # refusing is the point
+        "of_peak_by_cpu": _median([turn.beside_cpu / turn.over_cpu for turn in turns]),
+    }
 
 
 def _broken_row(asked: str, how: str, turns: Sequence[Turn], of: OutcomeOf, lost: int) -> Row:
     """lost: without broken ones; a machine that stalls makes a daemon refuse some."""
-    row = _row(asked, how, turns, of)
+    row = _row(asked, how, [of(turn) for turn in turns], [turn.peak for turn in turns])
     row["broken_ends"] = dict(sum((of(turn).broken_ends for turn in turns), Counter()))
     row["p99_over_without"] = p99_over_without(turns, of)
     row["lost_beyond_without"] = max(row["lost"] - lost, 0)
@@ -223,20 +243,25 @@ def p99_over_without(turns: Sequence[Turn], of: OutcomeOf) -> float:
     return _median([percentile(of(turn).on_time, 99) / percentile(turn.comfortable.on_time, 99) for turn in turns])
 
 
-def _row(asked: str, how: str, turns: Sequence[Turn], of: OutcomeOf) -> Row:
-    outcomes = [of(turn) for turn in turns]
+def _row(asked: str, how: str, outcomes: Sequence[Outcome], peaks: Sequence[Outcome]) -> Row:
+    """peaks: of the same turns."""
     ok = [percentile(each.ok, 50) for each in outcomes], [percentile(each.ok, 99) for each in outcomes]
     refused = [seconds for each in outcomes for seconds in each.refused]
     ends: Counter[str] = sum((each.ends for each in outcomes), Counter())
+    tails = [tail / middle for middle, tail in zip(*ok, strict=True)]
+    taken = [each.host_took for each in outcomes]
     return {
         "what": asked,
         "how": how,
         "rate": _median([sum(each.ends.values()) / each.seconds for each in outcomes]),
         "goodput": _median([each.goodput for each in outcomes]),
-        "of_peak": _median([of(turn).goodput / turn.peak.goodput for turn in turns]),
+        "of_peak": _median([each.goodput / peak.goodput for each, peak in zip(outcomes, peaks, strict=True)]),
         "median_ms": _median(ok[0]),
         "p99_ms": _median(ok[1]),
-        "p99_over_p50": _median([tail / middle for middle, tail in zip(*ok, strict=True)]),
+        "p99_over_p50": _median(tails),
+        "p99_over_p50_turns": tails,
+        "host_took": _median(taken),
+        "host_took_turns": taken,
         "refused_p50_ms": percentile(refused, 50),
         "refused_p99_ms": percentile(refused, 99),
         "late_p99_ms": percentile([seconds for each in outcomes for seconds in each.late], 99),
