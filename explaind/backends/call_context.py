@@ -32,8 +32,11 @@ class CallContext:
 _current: ContextVar[CallContext] = ContextVar("explaind_call_context", default=CallContext())  # noqa: B039
 
 
-class calling:  # noqa: N801  # as a function it would be a generator, which costs a small answer too much
-    """Model calls inside, on this thread, are made for this request. deadline: of a caller without a budget."""
+class calling:  # noqa: N801
+    """Model calls inside, on this thread, are made for this request. deadline: of a caller without a budget.
+
+    No function: the generator of one costs a small answer too much.
+    """
 
     __slots__ = ("_caller", "_token")
 

@@ -11,6 +11,7 @@ import contextlib
 import functools
 import gc
 import json
+import os
 import subprocess
 import sys
 import time
@@ -327,6 +328,14 @@ def percentile(seconds: list[float], q: float) -> float:
     return 1e3 * float(np.percentile(seconds, q)) if seconds else float("nan")
 
 
+def keep_to_one_core() -> None:
+    """Wandering, the generator and the server take turns on one core while another idles, as callers elsewhere never
+    do. The server may use all."""
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+
+
 if __name__ == "__main__":
     gc.disable()  # a pause of the generator would be the server's latency
+    keep_to_one_core()
     asyncio.run(_main(Load(**json.load(sys.stdin))))
