@@ -1,4 +1,5 @@
-"""A histogram that costs the way of an answer next to nothing: it counts when somebody looks.
+"""A histogram that costs the way of an answer next to nothing: it counts when somebody looks, or when it has many to
+count.
 
 prometheus_client's `observe` takes two locks, looks through the buckets and checks the exemplar, and an answer of a
 millisecond is observed eight times. Here amounts are put aside, and counted together: all of a bucket at once.
@@ -6,6 +7,7 @@ millisecond is observed eight times. Here amounts are put aside, and counted tog
 
 from __future__ import annotations
 
+import threading
 import time
 from bisect import bisect_left
 from collections import Counter, deque
@@ -21,12 +23,13 @@ MOST_ASIDE = 64
 
 
 class LateHistogram(Histogram):
-    """As its parent, thread-safe too. An exemplar has the time at which it came; whoever gives one sees to it that its
-    names and values have 128 characters at most."""
+    """Says what its parent says, and is thread-safe too. An exemplar has the time at which it came; whoever gives one
+    sees to it that its names and values have 128 characters at most. To be observed with its labels filled in."""
 
     def _metric_init(self) -> None:
         super()._metric_init()
         self._aside: deque[tuple[float, Labels | None, float]] = deque()
+        self._counting = threading.Lock()
 
     def observe(self, amount: float, exemplar: Labels | None = None) -> None:
         self._aside.append((amount, exemplar, time.time() if exemplar else 0.0))
@@ -34,18 +37,22 @@ class LateHistogram(Histogram):
             self._count()
 
     def _count(self) -> None:
-        """What another thread puts aside meanwhile is left for the next time, or counted too; nothing is lost."""
+        """All that was put aside before; what another thread adds meanwhile may be left for the next time."""
+        with self._counting:  # else whoever looks would miss what another thread is about to add
+            self._count_aside()
+
+    def _count_aside(self) -> None:
         total, counts, exemplars = 0.0, Counter[int](), dict[int, Exemplar]()
         try:
             while True:
                 amount, exemplar, when = self._aside.popleft()
                 bucket = bisect_left(self._upper_bounds, amount)
                 total += amount
-                counts[bucket] += 1
+                counts[bucket] += amount == amount  # NaN is in no bucket
                 if exemplar:  # the last of a bucket stays
                     exemplars[bucket] = Exemplar(exemplar, amount, when)
         except IndexError:
-            pass  # another thread may have taken the last one
+            pass  # that was the last
         if counts:
             self._sum.inc(total)
         for bucket, count in counts.items():

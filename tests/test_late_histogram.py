@@ -72,6 +72,37 @@ def test_the_last_exemplar_of_a_bucket_stays_with_the_time_it_came() -> None:
     assert registry.get_sample_value("seconds_count", {"of": "it"}) == 4
 
 
+def test_no_number_is_in_no_bucket() -> None:
+    told = []
+    for kind in (Histogram, LateHistogram):
+        registry, histogram = _made(kind)
+        for amount in (0.5, float("nan"), 2.0):
+            histogram.labels("it").observe(amount)
+        told.append(_told(registry))
+    assert told[0] == told[1]
+
+
+def test_who_looks_waits_for_who_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry, histogram = _made(LateHistogram)
+    series = histogram.labels("it")
+    taken, go_on = threading.Event(), threading.Event()
+    add = series._sum.inc
+
+    def late(amount: float) -> None:
+        taken.set()
+        go_on.wait(10)
+        add(amount)
+
+    monkeypatch.setattr(series._sum, "inc", late)
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(lambda: [series.observe(0.5) for _ in range(MOST_ASIDE)])
+        assert taken.wait(10)  # all are taken from where they were put aside, and none is counted
+        looking = pool.submit(registry.get_sample_value, "seconds_count", {"of": "it"})
+        time.sleep(0.05)
+        go_on.set()
+        assert looking.result(10) == MOST_ASIDE
+
+
 def test_threads_lose_none_while_it_is_looked_at() -> None:
     registry, histogram = _made(LateHistogram)
     series, over = histogram.labels("it"), threading.Event()

@@ -120,7 +120,7 @@ class Outcome:
     @property
     def host_took(self) -> float:
         """The share of the cores' time that the host gave to others, 0 to 1."""
-        return self.stolen_seconds / self.core_seconds
+        return self.stolen_seconds / max(self.core_seconds, 1e-9)
 
 
 def together(outcomes: Sequence[Outcome]) -> Outcome:

@@ -30,6 +30,7 @@ from explaind.explanations.types import (
     Solver,
 )
 from explaind.requests import CostClass, ExplanationRequest, ImageInput, ScoreRequest
+from explaind.service import convert
 from tests.conftest import RealImages
 from tests.engine.batching.stand_ins import occupied
 from tests.switched_backend import Switch
@@ -43,6 +44,23 @@ def _image(pixels: np.ndarray) -> ImageInput:
 
 def _sample(engine: Engine, name: str, **labels: str) -> float:
     return engine.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def test_an_error_map_is_made_where_it_is_asked_for(engine: Engine, digit: ImageInput) -> None:
+    asked = ExplanationRequest(
+        model="mnist",
+        image=digit,
+        anomaly_score=AnomalyScoreParameters(include_error_map=True, include_reconstruction=True),
+    )
+    anomaly = engine.explain(asked, Budget()).anomaly
+    assert anomaly is not None
+    assert anomaly.error_maps.shape == (1, 28, 28)
+    assert anomaly.error_maps.mean() == pytest.approx(anomaly.losses.mse[0], rel=1e-5)
+    told = convert.explanation_to_proto(engine.explain(asked, Budget()), anomaly=asked.anomaly_score)
+    assert told.anomaly_score.error_map.shape == [28, 28]
+    without = engine.explain(dataclasses.replace(asked, anomaly_score=SCORE), Budget()).anomaly
+    assert without is not None
+    assert without.error_maps.shape == (0, 28, 28)
 
 
 def test_a_digit_explained_whole(engine: Engine, digit: ImageInput, real_images: RealImages) -> None:

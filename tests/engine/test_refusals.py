@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from explaind.bundles import manifest, reference
-from explaind.engine import Engine
+from explaind.engine import Engine, support
 from explaind.errors import ExplanationUnsupported, InvalidRequest, ModelNotFound, ParameterOutOfRange
 from explaind.explanations import answer_size
 from explaind.explanations.budget import Budget
@@ -58,7 +58,19 @@ def test_what_the_image_has_no_part_in_is_refused_without_it(
         engine.check(dataclasses.replace(good, **asked), Budget())  # type: ignore[arg-type]
 
 
-def test_a_bundle_that_changed_since_the_check_refuses_what_it_cannot_serve(engine: Engine, digit: ImageInput) -> None:
+def test_what_has_just_been_checked_is_not_checked_again(
+    engine: Engine, digit: ImageInput, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[ExplanationRequest] = []
+    monkeypatch.setattr(support, "check", lambda bundle, request: checks.append(request))
+    request = ExplanationRequest(model="mnist", image=digit)
+    engine.explain(request, Budget(), checked=True)
+    assert checks == []
+    engine.explain(request, Budget())
+    assert checks == [request]
+
+
+def test_what_the_check_did_not_see_is_refused_by_the_work(engine: Engine, digit: ImageInput) -> None:
     request = ExplanationRequest(model="mnist", image=digit, anomaly_score=AnomalyScoreParameters(level=1e-6))
     with pytest.raises(ParameterOutOfRange) as caught:
         engine.explain(request, Budget(), checked=True)

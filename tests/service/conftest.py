@@ -76,6 +76,7 @@ class SmallEngine:
     most_running: int = 0
     seen: list[ExplanationRequest] = field(default_factory=list)
     threads: list[threading.Thread] = field(default_factory=list)
+    checked: list[bool] = field(default_factory=list)
     asked_for: list[tuple[CallContext, Budget]] = field(default_factory=list)
     traversed: list[TraversalParameters] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -91,6 +92,7 @@ class SmallEngine:
             self.most_running = max(self.most_running, self.running)
             self.seen.append(request)
             self.threads.append(threading.current_thread())
+            self.checked.append(checked)
             self.asked_for.append((current(), budget))
         try:
             return self._explain(request, budget)

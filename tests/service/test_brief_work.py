@@ -31,6 +31,7 @@ async def test_what_takes_long_or_is_not_known_goes_to_a_thread(start, small_eng
         running = await start(small_engine(usual=usual))
         await running.explain()
         assert on_the_loop(running) == [False]
+        assert running.engine.checked == [False]  # it may have waited since the check
 
 
 async def test_an_image_of_any_size_is_not_decoded_on_the_loop(start, small_engine, request_for):
@@ -64,6 +65,7 @@ async def test_one_at_a_time_is_answered_on_the_loop(start, small_engine):
     for _ in range(3):
         assert (await running.explain()).prediction.class_name == "bright"
     assert on_the_loop(running) == [True] * 3
+    assert running.engine.checked == [True] * 3
     assert value(running, "inflight_requests") == 0
     assert value(running, "queue_wait_seconds_count") == 3
     assert value(running, "queue_wait_seconds_sum") == 0

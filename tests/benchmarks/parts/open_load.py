@@ -34,7 +34,8 @@ SHORT_TURNS = 3
 SHORT = 0.75
 """Such a turn's loads, in `load_seconds`; there are two of each."""
 ENOUGH = 50
-"""Calls in a load without broken ones or with them, at least: the p99 of a few is their maximum."""
+"""Calls in a load without broken ones or with them, at least. Two loads make a turn, whose p99 is then its second
+slowest; of fewer it would be their maximum."""
 HEALTH_SECONDS = 0.1
 """Between two probes, as of a few balancers; each takes the cores that are measured."""
 LONGEST = 6
@@ -43,15 +44,19 @@ AT_70, AT_300 = "70 % of peak", "3× peak"
 AT_70_BROKEN, AT_70_ADDED = "70 % of peak, 1 in 10 broken", "70 % of peak, broken on top"
 
 
+Loads = tuple[Outcome, Outcome]
+"""Of one kind, in one turn."""
+
+
 @dataclass(frozen=True)
 class Turn:
     """Outcomes at the peak, at 70 % of it without broken calls, with a tenth of the calls broken, and with those broken
-    ones on top of as many good ones."""
+    ones on top of as many good ones. The first loads of each kind followed one another, and so did the second."""
 
     peak: Outcome
-    comfortable: Outcome
-    broken: Outcome
-    added: Outcome
+    comfortable: Loads
+    broken: Loads
+    added: Loads
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class Overload:
     health_failures: int
 
 
-OutcomeOf = Callable[[Turn], Outcome]
+LoadsOf = Callable[[Turn], Loads]
 
 
 def measure(effort: Effort) -> list[Part]:
@@ -88,6 +93,7 @@ def measure(effort: Effort) -> list[Part]:
             rows=rows,
             columns=(
                 "what", "how", "rate", "goodput", "of_peak", "of_peak_by_cpu", "median_ms", "p99_ms", "p99_over_p50",
+                "worst_turn",
                 "p99_over_without", "refused_p50_ms", "refused_p99_ms", "health_p99_ms", "lost", "late_p99_ms",
                 "host_took",
             ),
@@ -102,9 +108,10 @@ def measure(effort: Effort) -> list[Part]:
                 "those at the peak.",
                 "Broken: of as many calls one in ten, or on top of as many good ones, which is a ninth more load. Two "
                 "loads of each a turn, of fifty calls and more where time allows; their p99s are compared "
-                "turn by turn, without the bursts that the generator sends after a stall of the machine, and the ratio "
-                "is of the median turn. Health is asked ten times a second.",
-                "Host took: the share of the cores that it gave to others, in the median turn.",
+                "load by load, without the bursts that the generator sends after a stall of the machine, and the ratio "
+                "is of the median pair. Health is asked ten times a second.",
+                "P99 over p50: of the median turn. Host took: the share of all cores' time, idle or not, that it gave "
+                "to others, in the median turn.",
             ),
         )
     ]  # fmt: skip
@@ -194,22 +201,21 @@ def _with_cpu(daemon: Daemon, load: Callable[[], Outcome]) -> tuple[Outcome, flo
     return outcome, (daemon.cpu_seconds() - before) / max(outcome.ends["OK"], 1)
 
 
-def _without_and_with_broken(
-    daemon: Daemon, asked: str, seconds: float, rate: float
-) -> tuple[Outcome, Outcome, Outcome]:
+def _without_and_with_broken(daemon: Daemon, asked: str, seconds: float, rate: float) -> tuple[Loads, Loads, Loads]:
     """Without, with a tenth of the calls broken, and with broken ones added. Two loads of each, the one kind within the
     other, so that a drift of the machine falls on all."""
     enough = max(SHORT * seconds, min(LONGEST * seconds, ENOUGH / max(rate, 1e-9)))
     without = _load(daemon, asked, enough, rate)
     among = _load(daemon, asked, enough, rate, broken=True)
     added = _load(daemon, asked, enough, rate * BROKEN_EVERY / (BROKEN_EVERY - 1), broken=True)
-    outcomes = [generate(load) for load in (without, among, added, added, among, without)]
-    first, second, third = (together((outcomes[place], outcomes[-1 - place])) for place in range(3))
-    return first, second, third
+    first, second, third, fourth, fifth, last = (
+        generate(load) for load in (without, among, added, added, among, without)
+    )
+    return (first, last), (second, fifth), (third, fourth)
 
 
 def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
-    calm = _row(asked, AT_70, [turn.comfortable for turn in turns], [turn.peak for turn in turns])
+    calm = _row(asked, AT_70, [together(turn.comfortable) for turn in turns], [turn.peak for turn in turns])
     broken = _broken_row(asked, AT_70_BROKEN, turns, lambda turn: turn.broken, calm["lost"])
     added = _broken_row(asked, AT_70_ADDED, turns, lambda turn: turn.added, calm["lost"])
     peak = {"what": asked, "how": f"peak, {callers} callers", "goodput": _median([turn.peak.goodput for turn in turns])}
@@ -229,19 +235,21 @@ def _overload_row(asked: str, turns: Sequence[Overload]) -> Row:
     }
 
 
-def _broken_row(asked: str, how: str, turns: Sequence[Turn], of: OutcomeOf, lost: int) -> Row:
+def _broken_row(asked: str, how: str, turns: Sequence[Turn], of: LoadsOf, lost: int) -> Row:
     """lost: without broken ones; a machine that stalls makes a daemon refuse some."""
-    row = _row(asked, how, [of(turn) for turn in turns], [turn.peak for turn in turns])
-    row["broken_ends"] = dict(sum((of(turn).broken_ends for turn in turns), Counter()))
+    outcomes = [together(of(turn)) for turn in turns]
+    row = _row(asked, how, outcomes, [turn.peak for turn in turns])
+    row["broken_ends"] = dict(sum((each.broken_ends for each in outcomes), Counter()))
     row["p99_over_without"] = p99_over_without(turns, of)
     row["lost_beyond_without"] = max(row["lost"] - lost, 0)
     return row
 
 
-def p99_over_without(turns: Sequence[Turn], of: OutcomeOf) -> float:
-    """Of the calls that went out on time: the median over turns, as of every other ratio. Over all turns together one
-    stall of the machine in one of them decides."""
-    return _median([percentile(of(turn).on_time, 99) / percentile(turn.comfortable.on_time, 99) for turn in turns])
+def p99_over_without(turns: Sequence[Turn], of: LoadsOf) -> float:
+    """Of the calls that went out on time: the median over pairs of loads that followed one another, as of every other
+    ratio. Over all together one stall of the machine in one of them decides."""
+    pairs = [pair for turn in turns for pair in zip(of(turn), turn.comfortable, strict=True)]
+    return _median([percentile(spoilt.on_time, 99) / percentile(calm.on_time, 99) for spoilt, calm in pairs])
 
 
 def _row(asked: str, how: str, outcomes: Sequence[Outcome], peaks: Sequence[Outcome]) -> Row:
@@ -261,6 +269,7 @@ def _row(asked: str, how: str, outcomes: Sequence[Outcome], peaks: Sequence[Outc
         "p99_ms": _median(ok[1]),
         "p99_over_p50": _median(tails),
         "p99_over_p50_turns": tails,
+        "worst_turn": max(tails),
         "host_took": _median(taken),
         "host_took_turns": taken,
         "refused_p50_ms": percentile(refused, 50),
