@@ -329,13 +329,15 @@ def percentile(seconds: list[float], q: float) -> float:
 
 
 def keep_to_one_core() -> None:
-    """Wandering, the generator and the server take turns on one core while another idles, as callers elsewhere never
-    do. The server may use all."""
+    """For loads that leave cores idle: wandering, the generator and the server take turns on one core while another
+    idles, as callers elsewhere never do. The server may use all."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})
 
 
 if __name__ == "__main__":
     gc.disable()  # a pause of the generator would be the server's latency
-    keep_to_one_core()
-    asyncio.run(_main(Load(**json.load(sys.stdin))))
+    told = Load(**json.load(sys.stdin))
+    if told.rate:
+        keep_to_one_core()
+    asyncio.run(_main(told))

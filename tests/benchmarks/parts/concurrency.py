@@ -17,9 +17,7 @@ CALLERS = (1, 8, 32)
 NAMES = (PREDICTION, BOTH, MASK, ALL)
 PATIENT = {"queue_seconds": 120}
 """Nobody is refused: a caller who is refused asks again at once, and that is no throughput."""
-GENERATOR_NOTE = (
-    "The load generator runs on one of the daemon's cores and takes its share of it, as callers elsewhere would not."
-)
+GENERATOR_NOTE = "The load generator runs on the same cores as the daemon and takes its share of them."
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,8 @@ def measure(effort: Effort) -> list[Part]:
                 "percentiles over all turns. Short turns at 70 %, three for one of the overload.",
                 "Lost: good calls that were not answered OK, in all turns. Late: by how much the generator itself sent "
                 "calls later than due.",
-                "Generator, health probe and daemon share the cores: what they take, the daemon lacks. The generator "
-                "keeps to one of them, the daemon uses all. By CPU: OK answers for a CPU second of the daemon, of "
+                "Generator, health probe and daemon share the cores: what they take, the daemon lacks. At a rate, the "
+                "generator keeps to one of them, the daemon uses all. By CPU: OK answers for a CPU second of the daemon, of "
                 "those at the peak.",
                 "Broken: of as many calls one in ten, or on top of as many good ones, which is a ninth more load. Two "
                 "loads of each a turn, of fifty calls and more where time allows; their p99s are compared "
