@@ -104,8 +104,8 @@ def measure(effort: Effort) -> list[Part]:
                 "Lost: good calls that were not answered OK, in all turns. Late: by how much the generator itself sent "
                 "calls later than due.",
                 "Generator, health probe and daemon share the cores: what they take, the daemon lacks. At a rate, the "
-                "generator keeps to one of them, the daemon uses all. By CPU: OK answers for a CPU second of the daemon, of "
-                "those at the peak.",
+                "generator keeps to one of them, the daemon uses all. By CPU: OK answers for a CPU second of the "
+                "daemon, of those at the peak.",
                 "Broken: of as many calls one in ten, or on top of as many good ones, which is a ninth more load. Two "
                 "loads of each a turn, of fifty calls and more where time allows; their p99s are compared "
                 "load by load, without the bursts that the generator sends after a stall of the machine, and the ratio "
