@@ -179,10 +179,10 @@ async def test_streams_push_no_single_call_out_of_the_queue(start, small_engine,
     """However many items they hold, which wait outside of it."""
 
     class Counting(type(small_engine())):
-        checked = 0
+        checks = 0
 
         def check(self, request, budget):
-            self.checked += 1
+            self.checks += 1
 
     running = await start(Counting(seconds=0.2), workers=1, queue_size=64, queue_seconds=0.1, stream_window=16)
     await running.explain()
@@ -191,7 +191,7 @@ async def test_streams_push_no_single_call_out_of_the_queue(start, small_engine,
         explanation_service_pb2.StreamExplainRequest(item_id=str(number), request=request_for()) for number in range(16)
     ]
     stream = running.explanations.StreamExplain(iter(items))
-    await until(lambda: running.engine.checked == 1 + len(items) and running.engine.running == 1)
+    await until(lambda: running.engine.checks == 1 + len(items) and running.engine.running == 1)
     assert lane(running, "queue_depth") == 1
     single = running.explanations.Explain(request_for(), timeout=60)
     await until(lambda: single.done() or lane(running, "queue_depth") == 2)
