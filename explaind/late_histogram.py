@@ -38,27 +38,20 @@ class LateHistogram(Histogram):
 
     def _count(self) -> None:
         """All that was put aside before; what another thread adds meanwhile may be left for the next time."""
-        with self._counting:  # else whoever looks would miss what another thread is about to add
-            self._count_aside()
-
-    def _count_aside(self) -> None:
         total, counts, exemplars = 0.0, Counter[int](), dict[int, Exemplar]()
-        try:
-            while True:
+        with self._counting:  # else whoever looks would miss what another thread is about to add
+            for _ in range(len(self._aside)):
                 amount, exemplar, when = self._aside.popleft()
                 bucket = bisect_left(self._upper_bounds, amount)
                 total += amount
                 counts[bucket] += amount == amount  # NaN is in no bucket
                 if exemplar:  # the last of a bucket stays
                     exemplars[bucket] = Exemplar(exemplar, amount, when)
-        except IndexError:
-            pass  # that was the last
-        if counts:
             self._sum.inc(total)
-        for bucket, count in counts.items():
-            self._buckets[bucket].inc(count)
-        for bucket, latest in exemplars.items():
-            self._buckets[bucket].set_exemplar(latest)
+            for bucket, count in counts.items():
+                self._buckets[bucket].inc(count)
+            for bucket, latest in exemplars.items():
+                self._buckets[bucket].set_exemplar(latest)
 
     def _child_samples(self) -> Iterable[Sample]:
         self._count()

@@ -35,7 +35,7 @@ _current: ContextVar[CallContext] = ContextVar("explaind_call_context", default=
 class calling:  # noqa: N801
     """Model calls inside, on this thread, are made for this request. deadline: of a caller without a budget.
 
-    No function: the generator of one costs a small answer too much.
+    No function: with the generator of one it takes half as long again, in a tight loop 4.4 µs for 2.9.
     """
 
     __slots__ = ("_caller", "_token")

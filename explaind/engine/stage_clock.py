@@ -118,13 +118,6 @@ class Estimates:
         early."""
         return Learning(self, kinds, clock, anytime)
 
-    def add_all(self, kinds: Mapping[str, str], clock: StageClock) -> None:
-        """What each stage of `clock` took. kinds: by stage."""
-        now = self._now()
-        with self._lock:
-            for (stage, _), seconds in clock.seconds.items():
-                self._runs[kinds[stage]].add(now, seconds)
-
 
 class Learning:
     """Where the work raises DeadlineTooShort, that is told the estimate."""
@@ -141,7 +134,8 @@ class Learning:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is None:
-            self._estimates.add_all(self._kinds, self._clock)
+            for (stage, _), seconds in self._clock.seconds.items():
+                self._estimates.add(self._kinds[stage], seconds)
         elif isinstance(error, DeadlineTooShort):
             estimate = self._estimates.total(anytime_by_kind(self._kinds, self._anytime))
             error.metadata.setdefault("estimate_seconds", f"{estimate:.6f}")

@@ -80,11 +80,11 @@ def judge(fit: Fit, features: DoubleArray) -> Judgement:
     standardized = standardize(fit, features)
     if isinstance(fit, LogisticFit):
         parts = standardized * fit.weights
-        whole = np.add.reduce(np.abs(parts), axis=1)
+        whole = np.abs(parts).sum(axis=1)
         score = standardized @ fit.weights + fit.intercept
     else:
         parts = standardized * (standardized @ fit.precision)
-        whole = np.add.reduce(parts, axis=1)
+        whole = parts.sum(axis=1)
         score = np.sqrt(np.maximum(whole, 0.0))
     np.divide(parts, np.where(whole > 0, whole, np.inf)[:, None], out=parts)
     return Judgement(score, standardized, parts)

@@ -12,15 +12,14 @@ from explaind.explanations.types import DoubleArray, FloatArray, Prediction
 def predict(classifier: Classifier, images: FloatArray) -> tuple[Prediction, ...]:
     """images: float32 (B, C, H, W) in [0, 1] → one Prediction an image."""
     logits = classifier.logits(np.ascontiguousarray(images, dtype=np.float32)).astype(np.float64)
-    return tuple(map(_prediction, logits, softmax(logits)))
+    return tuple(_prediction(row, chances) for row, chances in zip(logits, softmax(logits), strict=True))
 
 
 def softmax(logits: NDArray[np.floating]) -> DoubleArray:
     """logits (..., K) → probabilities (..., K), float64; no overflow for any finite logits."""
     wide = logits.astype(np.float64, copy=False)
-    # The ufuncs themselves: of one image's logits, arrays' methods take twice as long.
-    raised = np.exp(wide - np.maximum.reduce(wide, axis=-1, keepdims=True))
-    return np.divide(raised, np.add.reduce(raised, axis=-1, keepdims=True), out=raised)
+    raised = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=-1, keepdims=True))
 
 
 def top_two(scores: NDArray[np.floating]) -> NDArray[np.intp]:

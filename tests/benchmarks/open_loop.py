@@ -236,8 +236,9 @@ class Generator:
         self._end = began + self._load.seconds
         await (self._open(began) if self._load.rate else self._closed())
         self._connection.close()
-        self._outcome.core_seconds = sum(psutil.cpu_times()) - sum(cores)
-        self._outcome.stolen_seconds = psutil.cpu_times().steal - cores.steal
+        after = psutil.cpu_times()
+        self._outcome.core_seconds = sum(after) - sum(cores)
+        self._outcome.stolen_seconds = after.steal - cores.steal
         self._outcome.seconds = min(self._load.seconds, time.perf_counter() - began)
         self._outcome.cpu_seconds = time.process_time()
         return self._outcome

@@ -50,7 +50,7 @@ def ranking_parameters_from_proto(
 def anomaly_parameters_from_proto(
     message: explanation_pb2.AnomalyScoreParameters, *, field: str = "anomaly_score"
 ) -> AnomalyScoreParameters:
-    if not message.ByteSize():  # as most callers send it
+    if not message.ByteSize():  # nothing is set
         return _USUAL_SCORE
     return AnomalyScoreParameters(
         include_reconstruction=message.include_reconstruction,
