@@ -5,7 +5,7 @@ Label values come from the catalogue and from fixed sets, never from a caller.
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
 from explaind.batch_metrics import BatchSizes
 from explaind.late_histogram import LateHistogram
@@ -27,6 +27,7 @@ class Metrics:
         self._build_grpc(registry)
         self._build_work(registry)
         self._build_explanations(registry)
+        ProcessCollector(registry=registry)  # CPU, memory and open files of this process; Linux only
 
     def _build_grpc(self, registry: CollectorRegistry) -> None:
         self.grpc_started = Counter("grpc_server_started", "RPCs started.", GRPC_LABELS, registry=registry)
@@ -61,6 +62,11 @@ class Metrics:
             registry=registry,
         )
         self.backend_batches = BatchSizes(registry)
+        self.awake_seconds = Counter(
+            "explaind_event_loop_awake_seconds",
+            "Time the event loop looked for the next call instead of sleeping: processor time that no call needed.",
+            registry=registry,
+        )
         self.rejected = Counter(
             "explaind_rejected", "Requests refused before any work, by reason.", ("reason",), registry=registry
         )

@@ -102,6 +102,15 @@ class Settings(BaseSettings):
         description="Longest time a request is let wait for a worker, as far as the work before it tells. Too large: "
         "answers come when nobody needs them; too small: bursts are refused.",
     )
+    awake_seconds: float = Field(
+        0.001 if cores() > 1 else 0.0,
+        ge=0,
+        le=1,
+        description="How long the event loop looks for the next call before it sleeps, where calls come one close upon "
+        "another (half of that apart, or less) and nothing longer computes; 0, the default on one core: never. Too "
+        "large: processor time that others could use, and that a quota counts; too small: the loop sleeps between "
+        "calls, and on a virtual machine some wait for milliseconds until it is woken.",
+    )
     transport: Literal["explaind", "grpcio"] = Field(
         "explaind",
         description="Whose server speaks gRPC. explaind: our own, a quarter of a prediction faster. grpcio: gRPC's, to "

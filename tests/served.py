@@ -13,9 +13,9 @@ from explaind.settings import Settings
 
 
 @contextmanager
-def serving(settings: Settings) -> Iterator[Server]:
-    """Started and warm, and stopped at the end without a lame-duck period."""
-    loop = asyncio.new_event_loop()
+def serving(settings: Settings, loop: asyncio.AbstractEventLoop | None = None) -> Iterator[Server]:
+    """Started and warm, and stopped at the end without a lame-duck period. loop: to run in, and to close."""
+    loop = loop or asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="explaind-test-server", daemon=True)
     thread.start()
 

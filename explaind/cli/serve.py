@@ -47,9 +47,13 @@ def serve(
         log_level=log_level,
     )
     with extra("server"):
+        from explaind.service.awake_loop import AwakeLoop
         from explaind.service.server import serve as run
-    with _with_torchserve(settings) if torchserve else _alone(settings) as complete:
-        asyncio.run(run(complete))
+    with (
+        _with_torchserve(settings) if torchserve else _alone(settings) as complete,
+        asyncio.Runner(loop_factory=AwakeLoop) as runner,
+    ):
+        runner.run(run(complete))
 
 
 @contextmanager

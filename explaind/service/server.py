@@ -17,6 +17,7 @@ from explaind.metrics import Metrics
 from explaind.service import grpc_metrics, huge_pages, listening, logging, reflection
 from explaind.service.activity import Activity
 from explaind.service.admission import Admission
+from explaind.service.awake_loop import AwakeLoop
 from explaind.service.engine_protocol import ServedEngine
 from explaind.service.gate import Gate
 from explaind.service.grpc_server import GrpcServer
@@ -160,6 +161,7 @@ class Server:
         self._http = MetricsServer(settings.host, settings.metrics_port, self.metrics.registry, lambda: self.serving)
         try:
             self._admission = Admission(settings, self.metrics)
+            self._stay_awake()
             explanations = ExplanationServicer(self._served, self._admission, settings, self.metrics)
             self._grpc = self._new_grpc_server(Gate(self._admission, explanations.cost_classes(), self.metrics))
             self._add_servicers(explanations)
@@ -183,6 +185,12 @@ class Server:
             )
         bounds = Bounds(age=CONNECTION_SECONDS)
         return RpcServer(wrap, bounds=bounds, most_message_bytes=most_bytes, most_waiting=MOST_WAITING, lines=LINES)
+
+    def _stay_awake(self) -> None:
+        """grpcio's server has a thread of its own that waits for calls; the loop would only take its interpreter."""
+        loop = asyncio.get_running_loop()
+        if isinstance(loop, AwakeLoop) and self.settings.transport != "grpcio":
+            loop.stay_awake(self.settings.awake_seconds, lambda: self._admission.calm, self.metrics.awake_seconds.inc)
 
     def _raise_if_taken(self) -> None:
         """Before the engine is opened, which takes seconds."""

@@ -12,6 +12,7 @@ import functools
 import gc
 import json
 import os
+import selectors
 import subprocess
 import sys
 import time
@@ -43,12 +44,15 @@ ON_TIME = 0.02
 class Load:
     """rate: calls a second, open loop; 0: closed loop of `concurrency`. request: a message's bytes, as hex; `also`:
     more of them, taken in turn with it. broken: messages that must be refused, one every `broken_every` calls.
-    seconds: how long calls are sent; most: how many at most. timeout: of each call, seconds."""
+    seconds: how long calls are sent; most: how many at most. lead_in: seconds of an open loop before these, whose calls
+    count only where a good one is not answered: until it has seen what they need, the kernel may run generator and
+    server on one core. timeout: of each call, seconds."""
 
     address: str
     request: str
     seconds: float
     rate: float = 0.0
+    lead_in: float = 0.0
     concurrency: int = 16
     timeout: float = 5.0
     most: int = 10_000_000
@@ -226,27 +230,32 @@ class Generator:
         self._outcome = Outcome()
         self._messages = Messages(load)
         self._sent = self._outstanding = 0
+        self._began = 0.0
         self._idle = asyncio.Event()
 
     async def run(self) -> Outcome:
         host, _, port = self._load.address.rpartition(":")
         loop = asyncio.get_running_loop()
         _, self._connection = await loop.create_connection(lambda: Connection(self._load, self._ended), host, int(port))
-        began, cores = time.perf_counter(), psutil.cpu_times()
-        self._end = began + self._load.seconds
-        await (self._open(began) if self._load.rate else self._closed())
+        self._began = time.perf_counter() + (self._load.lead_in if self._load.rate else 0.0)
+        self._end = self._began + self._load.seconds
+        self._cores = psutil.cpu_times()
+        await (self._open() if self._load.rate else self._closed())
         self._connection.close()
         after = psutil.cpu_times()
-        self._outcome.core_seconds = sum(after) - sum(cores)
-        self._outcome.stolen_seconds = after.steal - cores.steal
-        self._outcome.seconds = min(self._load.seconds, time.perf_counter() - began)
+        self._outcome.core_seconds = sum(after) - sum(self._cores)
+        self._outcome.stolen_seconds = after.steal - self._cores.steal
+        self._outcome.seconds = min(self._load.seconds, time.perf_counter() - self._began)
         self._outcome.cpu_seconds = time.process_time()
         return self._outcome
 
-    async def _open(self, began: float) -> None:
+    async def _open(self) -> None:
         """Sends each call when it is due; those that are due already, at once."""
-        for number in range(min(round(self._load.rate * self._load.seconds), self._load.most)):
-            due = began + number / self._load.rate
+        leading = round(self._load.rate * self._load.lead_in)
+        for number in range(-leading, min(round(self._load.rate * self._load.seconds), self._load.most)):
+            if not number:
+                self._cores = psutil.cpu_times()
+            due = self._began + number / self._load.rate
             while (ahead := due - time.perf_counter()) > 0:
                 await asyncio.sleep(ahead)
             if self._outstanding >= MOST_OUTSTANDING:
@@ -274,7 +283,8 @@ class Generator:
 
     def _send(self, due: float) -> None:
         late = time.perf_counter() - due
-        self._outcome.late.append(late)
+        if due >= self._began:
+            self._outcome.late.append(late)
         self._sent += 1
         self._outstanding += 1
         self._connection.call(self._messages.next(due, late))
@@ -290,6 +300,8 @@ class Generator:
 
     def _count(self, sent: Sent, code: grpc.StatusCode, details: bytes, now: float) -> None:
         outcome, taken = self._outcome, now - sent.due
+        if sent.due < self._began and (code is grpc.StatusCode.OK or not sent.good):
+            return
         reason, retry = ("", False) if code is grpc.StatusCode.OK else read_details(details)
         outcome.without_retry_info += code is grpc.StatusCode.RESOURCE_EXHAUSTED and not retry
         end = f"{code.name} {reason}".strip()
@@ -329,6 +341,11 @@ def percentile(seconds: list[float], q: float) -> float:
     return 1e3 * float(np.percentile(seconds, q)) if seconds else float("nan")
 
 
+def new_loop() -> asyncio.AbstractEventLoop:
+    """Whose timers are exact: asyncio's own wait for whole milliseconds, which would be half of a call's time."""
+    return asyncio.SelectorEventLoop(selectors.SelectSelector())
+
+
 def keep_to_one_core() -> None:
     """For loads that leave cores idle: wandering, the generator and the server take turns on one core while another
     idles, as callers elsewhere never do. The server may use all."""
@@ -341,4 +358,5 @@ if __name__ == "__main__":
     told = Load(**json.load(sys.stdin))
     if told.rate:
         keep_to_one_core()
-    asyncio.run(_main(told))
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(_main(told))

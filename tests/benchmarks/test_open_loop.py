@@ -6,13 +6,21 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from explaind.service.server import Server
 from explaind.settings import Settings
 from tests.benchmarks.daemon import Daemon
 from tests.benchmarks.open_loop import Load, Messages, Outcome, generate, together
-from tests.benchmarks.parts.open_load import Turn, broken_messages, one_overload, one_turn, p99_over_without
+from tests.benchmarks.parts.open_load import (
+    Turn,
+    broken_messages,
+    one_overload,
+    one_turn,
+    p99_over_without,
+    undisturbed,
+)
 from tests.benchmarks.subjects.asked import BOTH, PREDICTION, digits, message
 from tests.demo_store import STORE
 from tests.served import serving, until_serving
@@ -58,6 +66,18 @@ def test_a_tenth_broken_loses_no_good_one(server: Server, rate: float) -> None:
     outcome = generate(load)
     assert dict(outcome.ends) == {"OK": 270}
     assert set(outcome.broken_ends) == REFUSALS and sum(outcome.broken_ends.values()) == 30
+
+
+@pytest.mark.parametrize("rate", [0.0, 200.0])
+def test_of_a_lead_in_only_what_fails_counts(server: Server, rate: float) -> None:
+    good = Load(server.address, requests(PREDICTION)[0], seconds=0.5, rate=rate, lead_in=0.5, timeout=60, most=100)
+    outcome = generate(good)
+    assert dict(outcome.ends) == {"OK": 100} and len(outcome.ok) == len(outcome.late) == 100
+    assert 0.2 < outcome.seconds <= 0.5 or not rate
+    failing = generate(replace(good, request=broken_messages()[2], broken=(good.request,), broken_every=10))
+    leading = 200 * 0.5 if rate else 0
+    assert dict(failing.ends) == {"NOT_FOUND MODEL_NOT_FOUND": 0.9 * (100 + leading)}
+    assert dict(failing.broken_ends) == {"OK": 10} and len(failing.late) == 100
 
 
 def test_each_load_of_a_turn_is_what_it_is_called() -> None:
@@ -114,6 +134,20 @@ def test_a_stall_of_the_machine_in_one_turn_decides_nothing() -> None:
     stalled = turn(0.01, 40.0)
     assert among_broken([turn(0.01, 2.0), stalled, turn(0.01, 2.0)]) == pytest.approx(1.0)
     assert among_broken([turn(0.01, 3.0), stalled, turn(0.01, 3.0)]) == pytest.approx(1.5)
+
+
+def test_what_the_host_disturbed_is_told_apart() -> None:
+    """A pair counts where the host left both of its loads alone."""
+    calm, stalled = turn(0.01, 2.0), turn(0.01, 40.0)
+    disturbed = Outcome(seconds=1.0, core_seconds=2.0, stolen_seconds=0.1, on_time=stalled.broken[0].on_time)
+    assert undisturbed(calm.broken[0]) and not undisturbed(disturbed)
+    assert not undisturbed(together([calm.broken[0], disturbed]))
+    half = replace(stalled, broken=(disturbed, calm.broken[1]))
+    assert p99_over_without([half], lambda each: each.broken) == pytest.approx((20 + 1) / 2)
+    assert p99_over_without([half], lambda each: each.broken, undisturbed) == pytest.approx(1.0)
+    assert np.isnan(
+        p99_over_without([replace(stalled, broken=(disturbed,) * 2)], lambda each: each.broken, undisturbed)
+    )
 
 
 def test_outcomes_of_two_loads_are_those_of_one() -> None:

@@ -99,7 +99,7 @@ def test_the_committed_page_shows_the_committed_run() -> None:
 
 def test_every_bar_of_the_issue_has_a_row_of_its_own() -> None:
     names = [bar.what for bar in bars.BARS]
-    assert len(set(names)) == len(names) == 23
+    assert len(set(names)) == len(names) == 26
 
 
 def test_a_ratio_is_of_two_things_in_the_same_turn(results: Results) -> None:
