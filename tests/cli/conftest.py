@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from explaind.cli.main import app
 from explaind.figures.canvas import WIDTH, Canvas
+from explaind.service import logging as explaind_logging
 from explaind.settings import Settings
 from tests.demo_store import STORE
 from tests.served import serving
@@ -26,9 +27,11 @@ Run = Callable[..., Any]
 
 @pytest.fixture(autouse=True)
 def logging_as_it_was() -> Iterator[None]:
-    """A command configures the process's logging; the next test is not to inherit it."""
+    """A command configures the process's logging; the next test is not to inherit it. Until it does, the daemons of
+    these tests are quiet: they run in this process, whose standard output is the command's."""
     root, configuration = logging.getLogger(), structlog.get_config()
     handlers, level = root.handlers[:], root.level
+    explaind_logging.configure(Settings(log_level="error"))
     yield
     root.handlers[:], root.level = handlers, level
     structlog.configure(**configuration)

@@ -12,7 +12,6 @@ import pytest
 
 from explaind.cli.bench_load import LoadPlan
 from explaind.cli.bench_load import run as run_load
-from explaind.service import logging
 from explaind.settings import Settings
 from explaind_client import Client
 from explaind_client.errors import QueueFull
@@ -20,12 +19,6 @@ from tests.cli.conftest import STORE
 from tests.served import serving
 
 Run = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def quiet(logging_as_it_was: None) -> None:
-    """The daemons of these tests run in this process, whose standard output is the command's."""
-    logging.configure(Settings(log_level="error"))
 
 
 @pytest.fixture(scope="module")
