@@ -1,9 +1,9 @@
 """An event loop that stays awake while the next call is expected sooner than it would have fallen asleep and woken.
 
-A core that sleeps has to be woken: for some 50 µs of its own, on a virtual machine for as long as the host lets others
-have it. All calls that come meanwhile queue up behind the first, and at 70 % of what the loop bears it takes three to
-five times as long to make that up: the tail. Where calls come one close upon another the loop therefore looks for the
-next one instead, which takes processor time that nobody else asked for: each look gives way to whoever wants the core.
+A core that sleeps has to be woken; a virtual one is when its host pleases, after up to 10 ms where others want the
+core. All calls that come meanwhile queue up behind the first, and the closer the load is to what the loop bears, the
+longer that lasts: the tail. Where calls come one close upon another the loop therefore looks for the next one
+instead, which takes processor time that nobody else asked for: each look gives way to whoever wants the core.
 """
 
 from __future__ import annotations
