@@ -14,6 +14,7 @@ from explaind.explanations.models import MorphingModels
 from explaind.explanations.morph_path import MorphPath, PathPoints
 from explaind.explanations.path_attribution import TOLERANCE, PathGradient, integrate
 from explaind.explanations.path_mask_fast_solver import STATIONARY
+from explaind.explanations.path_steps import PathSteps
 from explaind.explanations.types import DoubleArray, Solver
 
 NO_CHANGE_BELOW = 1e-3  # |T| under which dividing by T would only magnify rounding
@@ -46,22 +47,17 @@ def solve(
     budget: Budget,
 ) -> MaskOnPath:
     """points: the path's step_count images, x_1 (other) first. sparsity: α of the objective. Raises Cancelled."""
-    fast = solver is Solver.FAST
-    slopes = PathGradient(models.classifier_gradient, self_class, points.logits.shape[1], budget)
+    fast, probabilities = solver is Solver.FAST, points.probabilities(self_class)
     height, width = points.images.shape[-2:]
-    objective = MaskObjective(
-        slopes,
-        points,
-        self_class,
-        blur_of(height, width),
-        sparsity,
-        sparing=models.classifier if fast else None,
-    )
-    if not abs(objective.change) >= NO_CHANGE_BELOW:
-        return _nothing(objective.change, (height, width), self_class)
-    attribution = integrate(slopes, path, points, self_class, budget)
+    change = float(probabilities[-1] - probabilities[0])
+    if not abs(change) >= NO_CHANGE_BELOW:
+        return _nothing(change, (height, width), self_class)
+    slopes = PathGradient(models.classifier_gradient, self_class, points.logits.shape[1], budget)
+    steps = PathSteps.sparing(points, self_class) if fast else PathSteps.every(points, self_class)
+    objective = MaskObjective(slopes, models.classifier, steps, self_class, blur_of(height, width), sparsity)
+    attribution = integrate(slopes, path, points, steps, self_class, budget)
     if fast:
-        state = path_mask_fast_solver.solve(objective, attribution.values, budget)
+        state = path_mask_fast_solver.solve(objective, attribution, budget)
     else:
         state = path_mask_reference_solver.solve(objective, (height, width), budget)
     applied = objective.applied(state.mask)
@@ -69,7 +65,7 @@ def solve(
     return MaskOnPath(
         applied=applied,
         signed=applied * whole.sum(axis=0),
-        change=objective.change,
+        change=change,
         solved=True,
         objective=state.objective,
         stationarity_gap=state.gap,

@@ -1,7 +1,8 @@
-"""The integrated gradient of p_s along a curve of images, on as many nodes as completeness needs (DESIGN §3.4).
+"""The integrated gradient of p_s along a curve of images, at as many images as completeness needs (DESIGN §3.4).
 
-A = Σ_segments ∇p_s(middle) ⊙ (end − start); exactly, ΣA = T = p_s(last) − p_s(first). Where a segment's part
-differs most from the change of p_s across it, the segment is halved; the gap is never rescaled away.
+A = Σ_i ∇p_s((x_i + x_{i+1})/2) ⊙ (x_{i+1} − x_i); exactly, ΣA = T = p_s(last) − p_s(first). Where p_s hardly moves
+only some of the steps have a gradient of their own (see `step_choice`). While ΣA misses too much, the steps whose part
+differs most from the change of p_s across them are halved; the gap is never rescaled away.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from explaind.explanations.budget import Budget
 from explaind.explanations.models import ClassifierGradient
 from explaind.explanations.morph_path import MorphPath, PathPoints
-from explaind.explanations.path_segments import Places, Segmentation, choose
+from explaind.explanations.path_steps import PathSteps, Places, StepSlopes
 from explaind.explanations.types import DoubleArray, FloatArray
 
 TOLERANCE = 0.01
@@ -27,11 +28,13 @@ Rows = slice | Places
 
 @dataclass(frozen=True, slots=True)
 class PathAttribution:
-    """values (C, H, W): A; gap: |ΣA − T|; segments: how many gradients it rests on."""
+    """values (C, H, W): A; gap: |ΣA − T|; segments: how many gradients it rests on; slopes: those of the path's own
+    steps, before any was halved."""
 
     values: DoubleArray
     gap: float
     segments: int
+    slopes: StepSlopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,22 +83,29 @@ class _Segments:
 
 
 @dataclass(frozen=True, slots=True)
-class _Still:
-    """The segments along which the decision hardly moves, together: part (C, H, W), and by how much of p_s it may be
-    wrong, since it is taken from elsewhere: all that p_s changes there."""
+class _Rest:
+    """The steps without a gradient of their own: part (C, H, W) of A; missed: what Σ part misses of the change of p_s
+    across them. steps: how many of them are asked, for whose part those beside them stand; 0: the part is 0."""
 
     part: DoubleArray
-    error: float
+    missed: float
+    steps: int
 
     @classmethod
-    def beside(cls, moving: _Segments, changes: DoubleArray) -> _Still:
-        """changes (n,): Δp_s of the still ones next to each of the n moving ones, where each pixel is taken to have the
-        same share of it."""
-        sums = moving.parts.reshape(len(moving), -1).sum(axis=1, dtype=np.float64)
-        times = np.clip(changes / np.where(sums == 0.0, 1.0, sums), 0.0, 2.0)
-        edges = np.flatnonzero(times)
-        part = (moving.parts[edges] * times[edges, None, None, None]).sum(axis=0)
-        return cls(part, float(np.abs(changes).sum()))
+    def of(cls, steps: PathSteps, slopes: StepSlopes) -> _Rest:
+        sloped = len(slopes.values)
+        others = len(steps.rises) - sloped
+        if not others:
+            return cls.without(steps)
+        slack = np.concatenate([slopes.slack, steps.middle_slack[sloped:]])
+        beside = steps.moves_of(slopes, slack) - steps.moves[:sloped]
+        part = (slopes.values * beside).sum(axis=0, dtype=np.float64)
+        return cls(part, float(part.sum()) - (steps.change - float(steps.rises[:sloped].sum())), others)
+
+    @classmethod
+    def without(cls, steps: PathSteps) -> _Rest:
+        """Where all asked steps have one."""
+        return cls(np.zeros(steps.moves.shape[1:]), float(steps.rises.sum()) - steps.change, 0)
 
 
 class PathGradient:
@@ -115,38 +125,52 @@ class PathGradient:
 
 
 def integrate(
-    gradient: PathGradient, path: MorphPath, points: PathPoints, self_class: int, budget: Budget
+    gradient: PathGradient, path: MorphPath, points: PathPoints, steps: PathSteps, self_class: int, budget: Budget
 ) -> PathAttribution:
-    """points: the path's own, in order, from which the first segments are taken (see `path_segments`).
+    """points: the path's own, in order; steps: those that are asked about.
 
-    Halves segments until the gap is at most 0.01, 400 segments are reached or the deadline is near.
+    Halves steps until the gap is at most 0.01, 400 segments are reached or the deadline is near.
     """
-    nodes = _Nodes.of(points, self_class)
-    segments, still = _first_segments(gradient, nodes, choose(points, self_class))
-    # The differences of p_s add up to T, so the errors add up to ΣA − T.
-    while (gap := abs(float(segments.errors.sum())) + still.error) > TOLERANCE:
+    nodes, slopes = _Nodes.of(points, self_class), _slopes_half_way(gradient, steps, self_class)
+    segments, rest = _own(steps, slopes), _Rest.of(steps, slopes)
+    # The rises of p_s add up to T, so what each misses of them adds up to ΣA − T.
+    while (gap := abs(float(segments.errors.sum()) + rest.missed)) > TOLERANCE:
         if len(segments) >= MOST_SEGMENTS or budget.nearly_spent():
             break
-        nodes, segments = _halve(gradient, path, nodes, segments, self_class)
-    values = segments.parts.sum(axis=0, dtype=np.float64) + still.part
-    return PathAttribution(values=values, gap=gap, segments=len(segments))
+        if rest.steps and abs(rest.missed) > _AIM * TOLERANCE:
+            starts = steps.choice.asked[-rest.steps :]
+            segments = segments.with_more(_measure(gradient, nodes, starts, starts + 1))
+            rest = _Rest.without(steps)
+        else:
+            nodes, segments = _halve(gradient, path, nodes, segments, self_class)
+    values = segments.parts.sum(axis=0, dtype=np.float64) + rest.part
+    return PathAttribution(values=values, gap=gap, segments=len(segments), slopes=slopes)
 
 
-def _first_segments(gradient: PathGradient, nodes: _Nodes, chosen: Segmentation) -> tuple[_Segments, _Still]:
-    segments = _measure(gradient, nodes, chosen.starts, chosen.ends)
-    middles = 0.5 * (chosen.starts + chosen.ends)
-    nearest = np.abs(chosen.still[:, :1] - middles).argmin(axis=1)
-    changes = nodes.probabilities[chosen.still[:, 1]] - nodes.probabilities[chosen.still[:, 0]]
-    beside: DoubleArray = np.bincount(nearest, weights=changes, minlength=len(middles)).astype(np.float64)
-    return segments, _Still.beside(segments, beside)
+def _slopes_half_way(gradient: PathGradient, steps: PathSteps, self_class: int) -> StepSlopes:
+    sloped = steps.choice.sloped
+    values, probabilities = gradient(steps.starts[:sloped] + np.float32(0.5) * steps.moves[:sloped])
+    chance = probabilities[:, self_class]
+    return StepSlopes(values, chance * (1.0 - chance))
+
+
+def _own(steps: PathSteps, slopes: StepSlopes) -> _Segments:
+    """The steps with a gradient of their own."""
+    starts = steps.choice.asked[: len(slopes.values)]
+    parts = slopes.values * steps.moves[: len(starts)]
+    return _Segments(starts, starts + 1, parts, _sums(parts) - steps.rises[: len(starts)])
 
 
 def _measure(gradient: PathGradient, nodes: _Nodes, starts: Places, ends: Places) -> _Segments:
     first, last = nodes.images[starts], nodes.images[ends]
     slopes, _ = gradient(0.5 * (first + last))
     parts = slopes * (last - first)
-    sums = parts.reshape(len(parts), -1).sum(axis=1, dtype=np.float64)
-    return _Segments(starts, ends, parts, sums - (nodes.probabilities[ends] - nodes.probabilities[starts]))
+    return _Segments(starts, ends, parts, _sums(parts) - (nodes.probabilities[ends] - nodes.probabilities[starts]))
+
+
+def _sums(parts: FloatArray) -> DoubleArray:
+    """(n, C, H, W) → (n,)."""
+    return np.asarray(parts.reshape(len(parts), -1).sum(axis=1, dtype=np.float64))
 
 
 def _halve(

@@ -10,6 +10,7 @@ from explaind.explanations.mask_objective import MaskObjective
 from explaind.explanations.models import MorphingModels
 from explaind.explanations.morph_path import MorphPath, PathPoints
 from explaind.explanations.path_attribution import PathGradient
+from explaind.explanations.path_steps import PathSteps
 from explaind.explanations.types import Interpolation, Morph
 
 
@@ -53,6 +54,26 @@ def pixel_models(classifier: object, height: int, width: int, channels: int = 1)
     return MorphingModels(classifier, classifier, PixelDecoder(height, width, channels), None)  # type: ignore[arg-type]
 
 
-def objective_of(models: MorphingModels, points: PathPoints, self_class: int, sparsity: float = 1.0) -> MaskObjective:
-    gradient = PathGradient(models.classifier_gradient, self_class, points.logits.shape[1], Budget())
-    return MaskObjective(gradient, points, self_class, Blur(*points.images.shape[-2:]), sparsity)
+def gradient_of(
+    models: MorphingModels, points: PathPoints, self_class: int, budget: Budget | None = None
+) -> PathGradient:
+    return PathGradient(models.classifier_gradient, self_class, points.logits.shape[1], budget or Budget())
+
+
+def objective_of(
+    models: MorphingModels,
+    points: PathPoints,
+    self_class: int,
+    sparsity: float = 1.0,
+    *,
+    steps: PathSteps | None = None,
+) -> MaskObjective:
+    """steps: None: every one, each with a gradient of its own."""
+    return MaskObjective(
+        gradient_of(models, points, self_class),
+        models.classifier,
+        steps or PathSteps.every(points, self_class),
+        self_class,
+        Blur(*points.images.shape[-2:]),
+        sparsity,
+    )

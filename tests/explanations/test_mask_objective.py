@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 
 from explaind.explanations.blur import Blur
 from explaind.explanations.budget import Budget
-from explaind.explanations.mask_objective import MaskObjective, _product
-from explaind.explanations.path_attribution import PathGradient
+from explaind.explanations.mask_objective import MaskObjective
+from explaind.explanations.models import MorphingModels
+from explaind.explanations.morph_path import PathPoints
+from explaind.explanations.path_attribution import integrate
+from explaind.explanations.path_steps import PathSteps, StepSlopes
 from explaind.explanations.types import Interpolation
 from tests.explanations.morphing_models import SIDE, AffineClassifier, TemplateClassifier, code_of, template_models
-from tests.explanations.paths import ends, objective_of, path_of, pixel_models
+from tests.explanations.paths import ends, gradient_of, objective_of, path_of, pixel_models
 
 
 def _nonlinear(sparsity: float = 1.0) -> MaskObjective:
@@ -79,47 +83,78 @@ def test_the_gap_bounds_the_improvement_along_any_direction() -> None:
     assert state.gap >= 0.0
 
 
+MASKS = (np.zeros((SIDE, SIDE)), np.random.default_rng(42).random((SIDE, SIDE)), np.ones((SIDE, SIDE)))
+
+
 @pytest.mark.parametrize("count", [2, 3, 20, 100, 400])
 def test_a_sparing_objective_is_the_whole_one_for_less(count: int) -> None:
-    models = template_models()
-    _, points = path_of(models, ends(code_of(1), code_of(0)), Interpolation.SLERP, count)
-    gradient, classifier = _Counting(models.classifier), _Counting(models.classifier)
-    whole = objective_of(models, points, 0)
-    sparing = MaskObjective(
-        PathGradient(gradient, 0, points.logits.shape[1], Budget()),
-        points,
-        0,
-        Blur(SIDE, SIDE),
-        1.0,
-        sparing=classifier,
+    models, points, counted = _counted(count)
+    whole, sparing = (
+        objective_of(models, points, 0),
+        objective_of(counted, points, 0, steps=PathSteps.sparing(points, 0)),
     )
-    for mask in (np.zeros((SIDE, SIDE)), np.random.default_rng(42).random((SIDE, SIDE)), np.ones((SIDE, SIDE))):
-        gradient.rows = classifier.rows = 0
+    for mask in MASKS:
+        counted.classifier.rows = counted.classifier_gradient.rows = 0
         exact, near = whole.evaluate(mask), sparing.evaluate(mask)
         assert near.objective == pytest.approx(exact.objective, abs=2e-4)
         assert near.gap == pytest.approx(exact.gap, abs=2e-3)
-        assert gradient.rows + classifier.rows <= count - 1
+        assert counted.classifier.rows + counted.classifier_gradient.rows <= count - 1
     if count == 100:
-        assert gradient.rows < 0.8 * (count - 1)
+        assert counted.classifier_gradient.rows < 0.8 * (count - 1)
+
+
+@pytest.mark.parametrize("count", [10, 100, 400])
+def test_what_the_integral_knows_spares_a_certificate_gradients(count: int) -> None:
+    """J is the same to the bit, and the gap is what it is with a gradient at each sloped step's masked image."""
+    models, points, counted = _counted(count)
+    steps = PathSteps.sparing(points, 0)
+    objective = objective_of(counted, points, 0, steps=steps)
+    path = path_of(models, ends(code_of(1), code_of(0)), Interpolation.SLERP, count)[0]
+    known = integrate(gradient_of(models, points, 0), path, points, steps, 0, Budget()).slopes
+    for mask in MASKS:
+        anew = objective.evaluate(mask)
+        counted.classifier_gradient.rows = 0
+        near = objective.evaluate(mask, known)
+        assert counted.classifier_gradient.rows == steps.choice.steep <= steps.choice.sloped
+        assert near.objective == pytest.approx(anew.objective, abs=1e-6)
+        assert near.gap == pytest.approx(anew.gap, abs=2e-3)
+    if count >= 100:
+        assert 0 < steps.choice.steep < steps.choice.sloped
+
+
+def test_gradients_of_elsewhere_are_not_taken_for_those_of_the_path() -> None:
+    """A certificate of known slopes that are wrong is another one, but for the steep steps."""
+    models, points, _ = _counted(100)
+    steps, objective = PathSteps.sparing(points, 0), objective_of(models, points, 0, steps=PathSteps.sparing(points, 0))
+    path = path_of(models, ends(code_of(1), code_of(0)), Interpolation.SLERP)[0]
+    known = integrate(gradient_of(models, points, 0), path, points, steps, 0, Budget()).slopes
+    wrong = StepSlopes(10.0 * known.values, known.slack)
+    steep = steps.choice.steep
+    mixed = StepSlopes(np.concatenate([10.0 * known.values[:steep], known.values[steep:]]), known.slack)
+    right, off, same = (objective.evaluate(MASKS[1], each).slope for each in (known, wrong, mixed))
+    assert np.abs(off - right).max() > 0.05 * np.abs(right).max()
+    np.testing.assert_array_equal(same, right)
 
 
 def test_a_jump_between_two_sure_images_is_not_overlooked() -> None:
     """p_s(1 − p_s) is 0 at every image of the path; all of T lies in one step."""
     models = pixel_models(TemplateClassifier(np.array([[1e9] + [0.0] * 15, [-1e9] + [0.0] * 15])), 4, 4)
     _, points = path_of(models, ends(np.full(16, 0.31), np.full(16, 0.73)), Interpolation.LINEAR, 50)
-    gradient = PathGradient(models.classifier_gradient, 0, 2, Budget())
-    sparing = MaskObjective(gradient, points, 0, Blur(4, 4), 0.0, sparing=models.classifier)
-    whole = objective_of(models, points, 0, 0.0)
+    steps = PathSteps.sparing(points, 0)
+    sparing, whole = objective_of(models, points, 0, 0.0, steps=steps), objective_of(models, points, 0, 0.0)
     full = np.ones((4, 4))
-    assert abs(sparing.change) == pytest.approx(1.0)
+    assert abs(steps.change) == pytest.approx(1.0)
     assert sparing.evaluate(full).objective == pytest.approx(whole.evaluate(full).objective)
 
 
-@pytest.mark.parametrize("shape", [(25, 50, 784), (400, 600, 3), (1, 1, 1), (3, 5, 49_152)])
-def test_a_product_in_pieces_is_the_product(shape: tuple[int, int, int]) -> None:
-    random = np.random.default_rng(51)
-    first, second = random.random(shape[:2]).astype(np.float32), random.random(shape[1:]).astype(np.float32)
-    np.testing.assert_allclose(_product(first, second), first @ second, rtol=1e-5)
+def _counted(count: int) -> tuple[MorphingModels, PathPoints, Any]:
+    """Models, a path's points, and the models again, counting the images they are asked about."""
+    models = template_models()
+    _, points = path_of(models, ends(code_of(1), code_of(0)), Interpolation.SLERP, count)
+    counted = replace(
+        models, classifier=_Counting(models.classifier), classifier_gradient=_Counting(models.classifier_gradient)
+    )
+    return models, points, counted
 
 
 class _Counting:

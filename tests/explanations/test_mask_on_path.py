@@ -14,11 +14,12 @@ from explaind.explanations import mask_on_path, path_mask_parameters, path_mask_
 from explaind.explanations.budget import Budget
 from explaind.explanations.mask_on_path import MaskOnPath
 from explaind.explanations.models import MorphingModels
-from explaind.explanations.path_attribution import PathGradient, integrate
+from explaind.explanations.path_attribution import integrate
+from explaind.explanations.path_steps import PathSteps
 from explaind.explanations.types import Interpolation, Morph, PathMaskParameters, Solver
 from tests.explanations.morphing_models import REFERENCE as STATISTICS
 from tests.explanations.morphing_models import SIDE, AffineClassifier, ConstantClassifier, code_of, template_models
-from tests.explanations.paths import ends, objective_of, path_of, pixel_models
+from tests.explanations.paths import ends, gradient_of, objective_of, path_of, pixel_models
 
 FAST = PathMaskParameters(interpolation=Interpolation.LINEAR)
 
@@ -134,8 +135,8 @@ def test_steps_too_long_for_the_linear_form_are_polished() -> None:
     morph = ends(code_of(1), code_of(0))
     path, points = path_of(models, morph, Interpolation.SLERP, 2)
     objective = objective_of(models, points, 0)
-    slopes = PathGradient(models.classifier_gradient, 0, 3, Budget())
-    bare = objective.evaluate(objective.closed_form(integrate(slopes, path, points, 0, Budget()).values))
+    slopes, steps = gradient_of(models, points, 0), PathSteps.every(points, 0)
+    bare = objective.evaluate(objective.closed_form(integrate(slopes, path, points, steps, 0, Budget()).values))
     result = _solve(models, morph, parameters)
     assert bare.gap > 2e-3
     assert result.stationarity_gap < bare.gap

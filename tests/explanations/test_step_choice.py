@@ -15,7 +15,7 @@ def _sigmoid(count: int, slope: float = 40.0) -> np.ndarray:
 def test_every_step_is_asked_and_sloped_without_sparing() -> None:
     choice = StepChoice.every(7)
     assert choice.asked.tolist() == list(range(7))
-    assert choice.sloped == 7
+    assert choice.steep == choice.sloped == 7
     assert choice.spread is None
     assert not choice.still.any()
 
@@ -25,12 +25,17 @@ def test_the_less_a_step_can_move_the_probability_the_fewer_are_asked(count: int
     p = _sigmoid(count)
     choice = StepChoice.sparing(p, None)
     variable = np.maximum(p[1:] * (1 - p[1:]), p[:-1] * (1 - p[:-1]))
-    sloped = choice.asked[: choice.sloped]
-    assert set(np.flatnonzero(variable > 0.021)) <= set(sloped)
+    sloped, steep = choice.asked[: choice.sloped], choice.asked[: choice.steep]
     assert variable[sloped].min() > 1.9e-3
     assert variable[choice.asked].min() > 1.4e-4
-    assert 0 < len(sloped) < len(choice.asked) < count - 1
-    assert np.diff(np.sort(sloped)).max() <= 4 * (count - 1) / 99 + 1
+    assert variable[steep].min() > 0.049
+    assert variable[sloped[choice.steep :]].max() < 0.05
+    assert 0 < len(steep) < len(sloped) < len(choice.asked) < count - 1
+    density = (count - 1) / 99
+    assert np.diff(np.sort(sloped)).max() <= 4 * density + 1
+    within = np.sort(sloped[variable[sloped] > 0.051])
+    assert np.diff(within).max() <= max(1, round(density))
+    assert set(steep) >= set(within)
 
 
 def test_what_is_left_out_is_counted_by_its_neighbours() -> None:
@@ -42,6 +47,15 @@ def test_what_is_left_out_is_counted_by_its_neighbours() -> None:
     assert choice.spread is not None
     assert choice.spread.sum(axis=0) == pytest.approx(np.ones(len(choice.asked)))
     assert choice.spread[:, : choice.sloped] == pytest.approx(np.eye(choice.sloped))
+    middles = choice.asked[: choice.sloped] @ choice.spread  # what is linear along the path is found again
+    within = (choice.asked > choice.asked[: choice.sloped].min()) & (choice.asked < choice.asked[: choice.sloped].max())
+    assert middles[within] == pytest.approx(choice.asked[within])
+
+
+def test_a_longer_path_asks_for_no_more_gradients() -> None:
+    few, many = (StepChoice.sparing(_sigmoid(count), None) for count in (100, 1000))
+    assert many.sloped <= 1.3 * few.sloped
+    assert many.steep <= 1.3 * few.steep
 
 
 def test_steps_without_both_images_are_never_asked() -> None:
