@@ -1,4 +1,4 @@
-"""As much HTTP/2 as a load generator needs: frames out, ends of calls in.
+"""As much HTTP/2 as a load generator needs, frames out and ends of calls in, and a server that answers all alike.
 
 gRPC's own client costs as much a call as the server's refusal does; on the same cores it would measure itself.
 """
@@ -27,6 +27,21 @@ def opening() -> bytes:
     ours = {HEADER_TABLE_SIZE: 0, INITIAL_WINDOW_SIZE: LARGEST_WINDOW, TRUE_BINARY: 1}
     told = b"".join(struct.pack(">HI", *pair) for pair in ours.items())
     return PREFACE + frame(SETTINGS, 0, 0, told) + frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", LARGEST_WINDOW - 65535))
+
+
+def greeting() -> bytes:
+    """A server's: its windows never fill."""
+    window = frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", LARGEST_WINDOW - 65535))
+    return frame(SETTINGS, 0, 0, struct.pack(">HI", INITIAL_WINDOW_SIZE, LARGEST_WINDOW)) + window
+
+
+def answer(stream: int, message: bytes) -> bytes:
+    """To a unary call, whole: status OK. message: up to a frame's."""
+    head = b"\x88" + _literal(b"content-type") + _literal(b"application/grpc", b"")  # 0x88: `:status` 200
+    end = _literal(b"grpc-status") + _literal(b"0", b"")
+    told = frame(HEADERS, END_HEADERS, stream, head)
+    told += frame(DATA, 0, stream, b"\0" + struct.pack(">I", len(message)) + message)
+    return told + frame(HEADERS, END_HEADERS | END_STREAM, stream, end)
 
 
 def call(stream: int, headers: bytes, message: bytes) -> bytes:

@@ -14,6 +14,7 @@ from explaind.settings import Settings
 from tests.benchmarks.daemon import Daemon
 from tests.benchmarks.open_loop import Load, Messages, Outcome, generate, together
 from tests.benchmarks.parts.open_load import (
+    Control,
     Turn,
     broken_messages,
     one_overload,
@@ -22,6 +23,7 @@ from tests.benchmarks.parts.open_load import (
     undisturbed,
 )
 from tests.benchmarks.subjects.asked import BOTH, PREDICTION, digits, message
+from tests.benchmarks.subjects.counting import counting
 from tests.demo_store import STORE
 from tests.served import serving, until_serving
 
@@ -81,8 +83,9 @@ def test_of_a_lead_in_only_what_fails_counts(server: Server, rate: float) -> Non
 
 
 def test_each_load_of_a_turn_is_what_it_is_called() -> None:
-    with Daemon.running(model_store=STORE) as daemon:
-        found = one_turn(daemon, PREDICTION, 0.4, callers=4)
+    with Daemon.running(model_store=STORE) as daemon, counting(0.001) as address:
+        control = Control.of(address, daemon, 0.4, callers=4)
+        found = one_turn(daemon, PREDICTION, 0.4, callers=4, control=control)
         flooded = one_overload(daemon, PREDICTION, 0.3, callers=4)
 
     def asked(outcome: Outcome) -> tuple[int, int]:
@@ -94,6 +97,8 @@ def test_each_load_of_a_turn_is_what_it_is_called() -> None:
         assert calls == pytest.approx(0.7 * found.peak.goodput * comfortable.seconds, rel=0.1)
         assert asked(spoilt) == pytest.approx((0.9 * calls, 0.1 * calls), abs=4)
         assert asked(added) == pytest.approx((calls, calls / 9), abs=4)
+    assert found.control and asked(found.control) == (round(0.7 * control.peak.goodput * 0.3), 0)
+    assert set(found.control.ends) == {"OK"} and min(found.control.ok) >= 0.001
     over, beside = flooded.over, flooded.beside
     assert sum(over.ends.values()) + over.unsent > 1.5 * beside.goodput * over.seconds
     assert set(found.peak.ends) == set(beside.ends) == {"OK"}

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from tests.benchmarks.effort import Effort
 from tests.benchmarks.open_loop import Load, Outcome, generate, percentile, together
 from tests.benchmarks.results import Part, Row
 from tests.benchmarks.subjects.asked import MASK, MODEL, PREDICTION, digits, message
+from tests.benchmarks.subjects.counting import counting
 
 ASKED = (PREDICTION, MASK)
 CALLERS = (4, 16, 32)
@@ -48,6 +50,9 @@ HEALTH_SECONDS = 0.1
 LONGEST = 6
 """Loads' length at most, in `load_seconds`."""
 AT_70, AT_300 = "70 % of peak", "3× peak"
+COUNTED = 5e-4
+"""Seconds that the control counts for a call: about what a prediction takes at the peak."""
+CONTROL, AT_70_CONTROL = "control, which counts for 0.5 ms", "70 % of its peak"
 AT_70_BROKEN, AT_70_ADDED = "70 % of peak, 1 in 10 broken", "70 % of peak, broken on top"
 
 
@@ -58,12 +63,33 @@ Loads = tuple[Outcome, Outcome]
 @dataclass(frozen=True)
 class Turn:
     """Outcomes at the peak, at 70 % of it without broken calls, with a tenth of the calls broken, and with those broken
-    ones on top of as many good ones. The first loads of each kind followed one another, and so did the second."""
+    ones on top of as many good ones. The first loads of each kind followed one another, and so did the second. control:
+    of another server, just before."""
 
     peak: Outcome
     comfortable: Loads
     broken: Loads
     added: Loads
+    control: Outcome | None = None
+
+
+@dataclass(frozen=True)
+class Control:
+    """A server that takes the same time for every call, to be asked in the same turns: what of a tail is the machine's
+    alone. peak: of as many callers."""
+
+    address: str
+    peak: Outcome
+
+    @classmethod
+    def of(cls, address: str, daemon: Daemon, seconds: float, callers: int) -> Self:
+        peak = generate(replace(_load(daemon, PREDICTION, seconds, callers=callers), address=address))
+        return cls(address, peak)
+
+    def comfortable(self, daemon: Daemon, seconds: float) -> Outcome:
+        """At 70 % of its peak, by the messages that the daemon gets."""
+        load = _load(daemon, PREDICTION, SHORT * seconds, COMFORTABLE * self.peak.goodput, lead_in=LEAD_IN)
+        return generate(replace(load, address=self.address))
 
 
 @dataclass(frozen=True)
@@ -84,11 +110,16 @@ LoadsOf = Callable[[Turn], Loads]
 
 def measure(effort: Effort) -> list[Part]:
     rows: list[Row] = []
-    with Daemon.running(model_store=effort.store) as daemon:
+    with Daemon.running(model_store=effort.store) as daemon, counting(COUNTED) as address:
         for asked in ASKED:
             effort.told(f"open loop: {asked}")
             callers = _callers_at_peak(daemon, asked, effort.load_seconds)
-            turns = _turns(effort, lambda asked=asked, n=callers: one_turn(daemon, asked, effort.load_seconds, n))
+            control = Control.of(address, daemon, effort.load_seconds, callers) if asked == PREDICTION else None
+
+            def turn(asked: str = asked, callers: int = callers, control: Control | None = control) -> Turn:
+                return one_turn(daemon, asked, effort.load_seconds, callers, control)
+
+            turns = _turns(effort, turn)
             effort.told(f"open loop: {asked}, too much")
             overloads = [one_overload(daemon, asked, effort.load_seconds, callers) for _ in range(effort.turns)]
             rows += [*_rows(asked, turns, callers), _overload_row(asked, overloads)]
@@ -118,6 +149,8 @@ def measure(effort: Effort) -> list[Part]:
                 "loads of each a turn, of fifty calls and more where time allows; their p99s are compared "
                 "load by load, without the bursts that the generator sends after a stall of the machine, and the ratio "
                 "is of the median pair. Health is asked ten times a second.",
+                "Control: a server that counts for half a millisecond of its thread's CPU time for every call and does "
+                "nothing else, asked in the same turns: its tail is the machine's alone.",
                 "P99 over p50: of the median turn. Host took: the share of all cores' time, idle or not, that it gave "
                 "to others, in the median turn.",
                 f"Undisturbed: the turns of which the host took at most {UNDISTURBED:.2%}, and of what is compared "
@@ -208,9 +241,10 @@ def _load(
     )
 
 
-def one_turn(daemon: Daemon, asked: str, seconds: float, callers: int) -> Turn:
+def one_turn(daemon: Daemon, asked: str, seconds: float, callers: int, control: Control | None = None) -> Turn:
+    beside = control.comfortable(daemon, seconds) if control else None
     peak = _peak(daemon, asked, seconds, callers)
-    return Turn(peak, *_without_and_with_broken(daemon, asked, seconds, COMFORTABLE * peak.goodput))
+    return Turn(peak, *_without_and_with_broken(daemon, asked, seconds, COMFORTABLE * peak.goodput), control=beside)
 
 
 def one_overload(daemon: Daemon, asked: str, seconds: float, callers: int) -> Overload:
@@ -254,7 +288,12 @@ def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
     broken = _broken_row(asked, AT_70_BROKEN, turns, lambda turn: turn.broken, calm["lost"])
     added = _broken_row(asked, AT_70_ADDED, turns, lambda turn: turn.added, calm["lost"])
     peak = {"what": asked, "how": f"peak, {callers} callers", "goodput": _median([turn.peak.goodput for turn in turns])}
-    return [peak, calm, broken, added]
+    return [peak, calm, broken, added, *_control_row(turns)]
+
+
+def _control_row(turns: Sequence[Turn]) -> list[Row]:
+    outcomes = [turn.control for turn in turns if turn.control]
+    return [_row(CONTROL, AT_70_CONTROL, outcomes) | {"lost": None}] if outcomes else []
 
 
 def _overload_row(asked: str, turns: Sequence[Overload]) -> Row:
@@ -289,8 +328,8 @@ def p99_over_without(turns: Sequence[Turn], of: LoadsOf, counts: Callable[[Outco
     return _median([percentile(spoilt.on_time, 99) / percentile(calm.on_time, 99) for spoilt, calm in pairs])
 
 
-def _row(asked: str, how: str, outcomes: Sequence[Outcome], peaks: Sequence[Outcome]) -> Row:
-    """peaks: of the same turns."""
+def _row(asked: str, how: str, outcomes: Sequence[Outcome], peaks: Sequence[Outcome] = ()) -> Row:
+    """peaks: of the same turns; none: what it was of a peak is not told."""
     ok = [percentile(each.ok, 50) for each in outcomes], [percentile(each.ok, 99) for each in outcomes]
     refused = [seconds for each in outcomes for seconds in each.refused]
     ends: Counter[str] = sum((each.ends for each in outcomes), Counter())
@@ -302,7 +341,7 @@ def _row(asked: str, how: str, outcomes: Sequence[Outcome], peaks: Sequence[Outc
         "how": how,
         "rate": _median([sum(each.ends.values()) / each.seconds for each in outcomes]),
         "goodput": _median([each.goodput for each in outcomes]),
-        "of_peak": _median([each.goodput / peak.goodput for each, peak in zip(outcomes, peaks, strict=True)]),
+        "of_peak": _median([each.goodput / peak.goodput for each, peak in zip(outcomes, peaks, strict=False)]),
         "median_ms": _median(ok[0]),
         "p99_ms": _median(ok[1]),
         "p99_over_p50": _median(tails),

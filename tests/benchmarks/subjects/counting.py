@@ -1,0 +1,81 @@
+"""A server that takes the same time for every call and does nothing else: what of a tail is the machine's own.
+
+`python -m tests.benchmarks.subjects.counting SECONDS` listens on loopback, prints its port, and answers each call after
+it has kept a core busy for SECONDS of its thread's CPU time, one call after another, until its standard input ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from tests.benchmarks import frames
+from tests.benchmarks.subjects.asked import ROOT
+
+
+@contextmanager
+def counting(seconds: float) -> Iterator[str]:
+    """Its address."""
+    command = [sys.executable, "-m", "tests.benchmarks.subjects.counting", str(seconds)]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin and process.stdout
+    try:
+        yield f"127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.stdin.close()
+        process.wait(20)
+        process.stdout.close()
+
+
+class Counting(asyncio.Protocol):
+    """One connection. Calls that came together are answered one by one: the first need not wait for the last."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._buffer = bytearray()
+        self._opened = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(frames.greeting())
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self._opened:
+            if len(self._buffer) < len(frames.PREFACE):
+                return
+            del self._buffer[: len(frames.PREFACE)]
+            self._opened = True
+        for kind, flags, stream, payload in frames.received(self._buffer):
+            self._take(kind, flags, stream, payload)
+
+    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind == frames.DATA and flags & frames.END_STREAM:
+            asyncio.get_running_loop().call_soon(self._answer, stream)
+        elif told := frames.acknowledged(kind, flags, payload):
+            self._transport.write(told)
+
+    def _answer(self, stream: int) -> None:
+        end = time.thread_time() + self._seconds
+        while time.thread_time() < end:
+            pass
+        self._transport.write(frames.answer(stream, b""))
+
+
+async def _serve(seconds: float) -> None:
+    server = await asyncio.get_running_loop().create_server(lambda: Counting(seconds), "127.0.0.1", 0)
+    sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
+    sys.stdout.flush()
+    await asyncio.to_thread(sys.stdin.read)
+    server.close()
+
+
+if __name__ == "__main__":
+    gc.disable()
+    asyncio.run(_serve(float(sys.argv[1])))
