@@ -1,4 +1,4 @@
-"""The control beside the open loops: every call is answered OK, one after another, in the time that it is to take."""
+"""The control beside the open loops: every call is answered OK, one after another, after its work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from tests.benchmarks.open_loop import Load, generate, percentile
-from tests.benchmarks.subjects.counting import counting
+from tests.benchmarks.subjects.counting import counted_in, counting
 
 SECONDS = 0.002
 
@@ -20,9 +20,13 @@ def test_every_call_is_answered_after_its_time_and_one_after_another(rate: float
         outcome = generate(load)
         again = generate(replace(load, rate=0.0, concurrency=1))
     assert dict(outcome.ends) == dict(again.ends) == {"OK": 200}
-    assert min(outcome.ok) >= SECONDS
+    assert min(outcome.ok) >= 0.7 * SECONDS  # the core may have been disturbed when it learnt how far it counts
     if not rate:  # four callers wait for one another
-        assert percentile(outcome.ok, 50) >= 3 * 1e3 * SECONDS
+        assert percentile(outcome.ok, 50) >= 2.1 * 1e3 * SECONDS
+
+
+def test_it_counts_further_in_more_time() -> None:
+    assert counted_in(4e-3) > 2 * counted_in(1e-3) > 2
 
 
 def test_grpcs_own_client_is_answered_too() -> None:

@@ -10,12 +10,20 @@ import numpy as np
 import pytest
 from scipy.ndimage import correlate1d
 
-from explaind.explanations import mask_on_path, path_mask_parameters, path_mask_reference_solver
+from explaind.explanations import (
+    mask_on_path,
+    path_mask_fast_solver,
+    path_mask_parameters,
+    path_mask_reference_solver,
+)
+from explaind.explanations.blur import Blur
 from explaind.explanations.budget import Budget
+from explaind.explanations.mask_objective import MaskObjective, MaskState
 from explaind.explanations.mask_on_path import MaskOnPath
 from explaind.explanations.models import MorphingModels
 from explaind.explanations.path_attribution import integrate
-from explaind.explanations.path_steps import PathSteps
+from explaind.explanations.path_mask_fast_solver import STATIONARY
+from explaind.explanations.path_steps import PathSteps, StepSlopes
 from explaind.explanations.types import Interpolation, Morph, PathMaskParameters, Solver
 from tests.explanations.morphing_models import REFERENCE as STATISTICS
 from tests.explanations.morphing_models import SIDE, AffineClassifier, ConstantClassifier, code_of, template_models
@@ -141,6 +149,34 @@ def test_steps_too_long_for_the_linear_form_are_polished() -> None:
     assert bare.gap > 2e-3
     assert result.stationarity_gap < bare.gap
     assert result.objective > bare.objective
+
+
+class _Recording(MaskObjective):
+    """masks: of each evaluation; knew: whether it knew gradients."""
+
+    masks: list[np.ndarray]
+    knew: list[bool]
+
+    def evaluate(self, mask: np.ndarray, known: StepSlopes | None = None) -> MaskState:
+        self.masks.append(mask)
+        self.knew.append(known is not None)
+        return super().evaluate(mask, known)
+
+
+@pytest.mark.parametrize(("count", "again"), [(2, True), (100, False)])
+def test_a_gap_that_may_be_too_large_is_found_again_by_gradients_of_its_own(count: int, again: bool) -> None:
+    models = template_models()
+    path, points = path_of(models, ends(code_of(1), code_of(0)), Interpolation.SLERP, count)
+    slopes, steps = gradient_of(models, points, 0), PathSteps.sparing(points, 0)
+    objective = _Recording(slopes, models.classifier, steps, 0, Blur(SIDE, SIDE), 1.0)
+    objective.masks, objective.knew = [], []
+    state = path_mask_fast_solver.solve(objective, integrate(slopes, path, points, steps, 0, Budget()), Budget())
+    assert objective.knew == [True] + [False] * (len(objective.knew) - 1)
+    assert (len(objective.knew) > 1) == again
+    if again:
+        np.testing.assert_array_equal(objective.masks[1], objective.masks[0])
+    else:
+        assert state.gap <= STATIONARY
 
 
 def test_more_sparsity_means_less_mask() -> None:

@@ -141,6 +141,25 @@ def test_a_look_that_was_not_close_enough_has_every_point_drawn(monkeypatch: pyt
     assert points.drawn is None and points.images.reshape(100, -1)[1:].any(axis=1).all()
 
 
+def test_a_step_that_moves_with_an_image_at_one_end_alone_was_not_seen() -> None:
+    p, drawn = np.array([0.0, 0.0, 0.05, 1.0, 1.0]), np.array([True, False, True, True, True])
+    assert sparse_path._moves_unseen(p, drawn)
+    assert not sparse_path._moves_unseen(p, np.array([True, True, True, True, False]))
+
+
+def test_the_points_beside_one_that_is_not_sure_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without them no step that touches it would have two images."""
+    unsure = np.zeros(100, np.bool_)
+    unsure[[20, 37, 38, 78]] = True
+    monkeypatch.setattr(sparse_path, "_unsure_between", lambda *_: unsure.copy())
+    monkeypatch.setattr(sparse_path, "_moves_unseen", lambda *_: False)
+    path, _ = _counted(template_models())
+    drawn = sparse_path.points(path, 100, PAIR).drawn
+    assert drawn is not None
+    beyond_the_look = set(np.flatnonzero(drawn).tolist()) - set(np.rint(np.linspace(0, 99, 13)).astype(int).tolist())
+    assert beyond_the_look == {19, 20, 21, 36, 37, 38, 39, 77, 78, 79}
+
+
 def test_cancellation_is_seen_between_the_looks() -> None:
     models, budget = template_models(), Budget()
 

@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 
@@ -51,8 +50,8 @@ LONGEST = 6
 """Loads' length at most, in `load_seconds`."""
 AT_70, AT_300 = "70 % of peak", "3× peak"
 COUNTED = 5e-4
-"""Seconds that the control counts for a call: about what a prediction takes at the peak."""
-CONTROL, AT_70_CONTROL = "control, which counts for 0.5 ms", "70 % of its peak"
+"""Seconds that the control counts for a call where nothing disturbs it: about what a prediction takes at the peak."""
+CONTROL, AT_70_CONTROL = "control, which counts to a number", "70 % of its peak"
 AT_70_BROKEN, AT_70_ADDED = "70 % of peak, 1 in 10 broken", "70 % of peak, broken on top"
 
 
@@ -64,32 +63,28 @@ Loads = tuple[Outcome, Outcome]
 class Turn:
     """Outcomes at the peak, at 70 % of it without broken calls, with a tenth of the calls broken, and with those broken
     ones on top of as many good ones. The first loads of each kind followed one another, and so did the second. control:
-    of another server, just before."""
+    another server's at its peak and at 70 % of it, just before."""
 
     peak: Outcome
     comfortable: Loads
     broken: Loads
     added: Loads
-    control: Outcome | None = None
+    control: tuple[Outcome, Outcome] | None = None
 
 
 @dataclass(frozen=True)
 class Control:
-    """A server that takes the same time for every call, to be asked in the same turns: what of a tail is the machine's
-    alone. peak: of as many callers."""
+    """A server that does the same work for every call, to be asked in the same turns: what of a tail is the machine's
+    alone."""
 
     address: str
-    peak: Outcome
 
-    @classmethod
-    def of(cls, address: str, daemon: Daemon, seconds: float, callers: int) -> Self:
-        peak = generate(replace(_load(daemon, PREDICTION, seconds, callers=callers), address=address))
-        return cls(address, peak)
-
-    def comfortable(self, daemon: Daemon, seconds: float) -> Outcome:
-        """At 70 % of its peak, by the messages that the daemon gets."""
-        load = _load(daemon, PREDICTION, SHORT * seconds, COMFORTABLE * self.peak.goodput, lead_in=LEAD_IN)
-        return generate(replace(load, address=self.address))
+    def turn(self, daemon: Daemon, seconds: float, callers: int) -> tuple[Outcome, Outcome]:
+        """At its peak, and at 70 % of that, by the messages that the daemon gets."""
+        load = replace(_load(daemon, PREDICTION, seconds, callers=callers), address=self.address)
+        peak = generate(load)
+        rate = COMFORTABLE * peak.goodput
+        return peak, generate(replace(load, seconds=SHORT * seconds, rate=rate, lead_in=LEAD_IN))
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,7 @@ def measure(effort: Effort) -> list[Part]:
         for asked in ASKED:
             effort.told(f"open loop: {asked}")
             callers = _callers_at_peak(daemon, asked, effort.load_seconds)
-            control = Control.of(address, daemon, effort.load_seconds, callers) if asked == PREDICTION else None
+            control = Control(address) if asked == PREDICTION else None
 
             def turn(asked: str = asked, callers: int = callers, control: Control | None = control) -> Turn:
                 return one_turn(daemon, asked, effort.load_seconds, callers, control)
@@ -149,8 +144,9 @@ def measure(effort: Effort) -> list[Part]:
                 "loads of each a turn, of fifty calls and more where time allows; their p99s are compared "
                 "load by load, without the bursts that the generator sends after a stall of the machine, and the ratio "
                 "is of the median pair. Health is asked ten times a second.",
-                "Control: a server that counts for half a millisecond of its thread's CPU time for every call and does "
-                "nothing else, asked in the same turns: its tail is the machine's alone.",
+                "Control: a server that for every call counts to one and the same number, in half a millisecond where "
+                "nothing disturbs it, and does nothing else, asked in the same turns at 70 % of its own peak: its tail "
+                "is the machine's alone.",
                 "P99 over p50: of the median turn. Host took: the share of all cores' time, idle or not, that it gave "
                 "to others, in the median turn.",
                 f"Undisturbed: the turns of which the host took at most {UNDISTURBED:.2%}, and of what is compared "
@@ -242,7 +238,7 @@ def _load(
 
 
 def one_turn(daemon: Daemon, asked: str, seconds: float, callers: int, control: Control | None = None) -> Turn:
-    beside = control.comfortable(daemon, seconds) if control else None
+    beside = control.turn(daemon, seconds, callers) if control else None
     peak = _peak(daemon, asked, seconds, callers)
     return Turn(peak, *_without_and_with_broken(daemon, asked, seconds, COMFORTABLE * peak.goodput), control=beside)
 
@@ -292,8 +288,11 @@ def _rows(asked: str, turns: Sequence[Turn], callers: int) -> list[Row]:
 
 
 def _control_row(turns: Sequence[Turn]) -> list[Row]:
-    outcomes = [turn.control for turn in turns if turn.control]
-    return [_row(CONTROL, AT_70_CONTROL, outcomes) | {"lost": None}] if outcomes else []
+    found = [turn.control for turn in turns if turn.control]
+    if not found:
+        return []
+    peaks, outcomes = zip(*found, strict=True)
+    return [_row(CONTROL, AT_70_CONTROL, outcomes, peaks) | {"lost": None}]
 
 
 def _overload_row(asked: str, turns: Sequence[Overload]) -> Row:
@@ -328,8 +327,8 @@ def p99_over_without(turns: Sequence[Turn], of: LoadsOf, counts: Callable[[Outco
     return _median([percentile(spoilt.on_time, 99) / percentile(calm.on_time, 99) for spoilt, calm in pairs])
 
 
-def _row(asked: str, how: str, outcomes: Sequence[Outcome], peaks: Sequence[Outcome] = ()) -> Row:
-    """peaks: of the same turns; none: what it was of a peak is not told."""
+def _row(asked: str, how: str, outcomes: Sequence[Outcome], peaks: Sequence[Outcome]) -> Row:
+    """peaks: of the same turns."""
     ok = [percentile(each.ok, 50) for each in outcomes], [percentile(each.ok, 99) for each in outcomes]
     refused = [seconds for each in outcomes for seconds in each.refused]
     ends: Counter[str] = sum((each.ends for each in outcomes), Counter())
@@ -341,7 +340,7 @@ def _row(asked: str, how: str, outcomes: Sequence[Outcome], peaks: Sequence[Outc
         "how": how,
         "rate": _median([sum(each.ends.values()) / each.seconds for each in outcomes]),
         "goodput": _median([each.goodput for each in outcomes]),
-        "of_peak": _median([each.goodput / peak.goodput for each, peak in zip(outcomes, peaks, strict=False)]),
+        "of_peak": _median([each.goodput / peak.goodput for each, peak in zip(outcomes, peaks, strict=True)]),
         "median_ms": _median(ok[0]),
         "p99_ms": _median(ok[1]),
         "p99_over_p50": _median(tails),

@@ -1,7 +1,8 @@
-"""A server that takes the same time for every call and does nothing else: what of a tail is the machine's own.
+"""A server that does the same work for every call and nothing else: what of a tail is the machine's own.
 
 `python -m tests.benchmarks.subjects.counting SECONDS` listens on loopback, prints its port, and answers each call after
-it has kept a core busy for SECONDS of its thread's CPU time, one call after another, until its standard input ends.
+it has counted as far as it does in SECONDS where nothing disturbs it, one call after another, until its standard input
+ends. It counts to a number, not for a time: a core that others slow down counts more slowly, as it does all else.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ def counting(seconds: float) -> Iterator[str]:
 class Counting(asyncio.Protocol):
     """One connection. Calls that came together are answered one by one: the first need not wait for the last."""
 
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+    def __init__(self, number: int) -> None:
+        self._number = number
         self._buffer = bytearray()
         self._opened = False
 
@@ -62,14 +63,31 @@ class Counting(asyncio.Protocol):
             self._transport.write(told)
 
     def _answer(self, stream: int) -> None:
-        end = time.thread_time() + self._seconds
-        while time.thread_time() < end:
-            pass
+        count_to(self._number)
         self._transport.write(frames.answer(stream, b""))
 
 
+def count_to(number: int) -> None:
+    for _ in range(number):
+        pass
+
+
+def counted_in(seconds: float) -> int:
+    """How far this core counts in that time at its best."""
+    number, tries = 20_000, 200
+    best = min(_seconds_to(number) for _ in range(tries))
+    return round(number * seconds / best)
+
+
+def _seconds_to(number: int) -> float:
+    began = time.perf_counter()
+    count_to(number)
+    return time.perf_counter() - began
+
+
 async def _serve(seconds: float) -> None:
-    server = await asyncio.get_running_loop().create_server(lambda: Counting(seconds), "127.0.0.1", 0)
+    number = counted_in(seconds)
+    server = await asyncio.get_running_loop().create_server(lambda: Counting(number), "127.0.0.1", 0)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await asyncio.to_thread(sys.stdin.read)
