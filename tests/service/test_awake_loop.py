@@ -83,6 +83,18 @@ def test_it_sleeps_where_it_is_not_allowed_or_not_asked_to() -> None:
             assert loop.events() == 0
 
 
+def test_what_is_there_already_is_not_looked_for() -> None:
+    """Of a loop that is busy all the time; such events come close, too."""
+    with watched() as loop:
+        for _ in range(4 * LATEST):
+            loop.theirs.send(b"x")
+            ((key, _),) = loop.selector.select()
+            assert key.fileobj is loop.ours and loop.ours.recv(1) == b"x"
+        assert loop.told == 0
+        loop.event(CLOSE)
+        assert loop.told > 0
+
+
 def test_what_is_forbidden_later_ends_at_once() -> None:
     with watched() as loop:
         assert loop.events() > 0
@@ -153,10 +165,11 @@ def awake_server(**settings: object) -> Iterator[tuple[Server, explanation_servi
 def predictions(
     server: Server, stub: explanation_service_pb2_grpc.ExplanationServiceStub, count: int = 6 * LATEST
 ) -> float:
-    """One after another; seconds that the loop looked meanwhile."""
+    """One soon after another, so that the loop waits for it; seconds that it looked meanwhile."""
     request = message(PREDICTION, digits(1)[0])
     before = awake(server)
     for _ in range(count):
+        time.sleep(CLOSE / 4)
         assert stub.Explain(request, timeout=60).prediction.class_name
     return awake(server) - before
 
