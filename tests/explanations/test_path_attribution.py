@@ -33,7 +33,7 @@ def _integrate(
 
 
 def _step(steepness: float) -> tuple[MorphingModels, np.ndarray, np.ndarray]:
-    """Two classes that part at a point off the grid of first segments, the more sharply the steeper."""
+    """Two classes that part at a point between two of the path, the more sharply the steeper."""
     templates = np.zeros((2, 16))
     templates[0, 0], templates[1, 0] = steepness, -steepness
     first, last = np.full(16, 0.31), np.full(16, 0.73)
