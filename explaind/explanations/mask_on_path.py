@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,7 +50,8 @@ def solve(
     """points: the path's step_count images, x_1 (other) first. sparsity: α of the objective. Raises Cancelled."""
     fast, probabilities = solver is Solver.FAST, points.probabilities(self_class)
     height, width = points.images.shape[-2:]
-    change = float(probabilities[-1] - probabilities[0])
+    known = np.isfinite(probabilities).all()  # else a classifier has answered with what is no number
+    change = float(probabilities[-1] - probabilities[0]) if known else math.nan
     if not abs(change) >= NO_CHANGE_BELOW:
         return _nothing(change, (height, width), self_class)
     slopes = PathGradient(models.classifier_gradient, self_class, points.logits.shape[1], budget)

@@ -179,6 +179,20 @@ def test_a_gap_that_may_be_too_large_is_found_again_by_gradients_of_its_own(coun
         assert state.gap <= STATIONARY
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_logits_that_are_no_numbers_give_no_mask_and_no_crash(first: int) -> None:
+    """From image `first` of the path on, but for its end where that is not the first."""
+    models = template_models()
+    path, points = path_of(models, ends(code_of(1), code_of(0)), Interpolation.SLERP)
+    logits = points.logits.copy()
+    logits[first : len(logits) - first] = np.nan
+    points = replace(points, logits=logits)
+    result = mask_on_path.solve(models, path, points, 0, Solver.FAST, 1.0, Budget())
+    assert not result.solved
+    assert not result.applied.any() and not result.signed.any()
+    assert "nan" in result.reason
+
+
 def test_more_sparsity_means_less_mask() -> None:
     models = template_models()
     areas = [
