@@ -63,7 +63,7 @@ class StepChoice:
         if (times := math.ceil(np.count_nonzero(chosen) / _MOST_SLOPED)) > 1:
             chosen = _spaced(asked, variable[asked], times * max(1.0, len(changes) / _STEPS))
         steep = chosen & (variable[asked] >= _STEEP_FROM)
-        order = np.argsort(~chosen * 1 + ~steep, kind="stable")
+        order = np.lexsort((~steep, ~chosen))
         sloped = int(np.count_nonzero(chosen))
         changes[asked] = 0.0
         rest = np.flatnonzero(changes)

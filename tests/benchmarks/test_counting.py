@@ -20,9 +20,9 @@ def test_every_call_is_answered_after_its_time_and_one_after_another(rate: float
         outcome = generate(load)
         again = generate(replace(load, rate=0.0, concurrency=1))
     assert dict(outcome.ends) == dict(again.ends) == {"OK": 200}
-    assert min(outcome.ok) >= 0.7 * SECONDS  # the core may have been disturbed when it learnt how far it counts
+    assert min(outcome.ok) >= 0.5 * SECONDS  # the core may have been slow when it learnt how far it counts
     if not rate:  # four callers wait for one another
-        assert percentile(outcome.ok, 50) >= 2.1 * 1e3 * SECONDS
+        assert percentile(outcome.ok, 50) >= 1.9 * 1e3 * SECONDS
 
 
 def test_it_counts_further_in_more_time() -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -17,21 +16,14 @@ from contextlib import contextmanager
 from typing import cast
 
 from tests.benchmarks import frames
-from tests.benchmarks.subjects.asked import ROOT
+from tests.benchmarks.subjects.child_server import listening
 
 
 @contextmanager
 def counting(seconds: float) -> Iterator[str]:
     """Its address."""
-    command = [sys.executable, "-m", "tests.benchmarks.subjects.counting", str(seconds)]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert process.stdin and process.stdout
-    try:
-        yield f"127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.stdin.close()
-        process.wait(20)
-        process.stdout.close()
+    with listening("tests.benchmarks.subjects.counting", str(seconds)) as (port, _):
+        yield f"127.0.0.1:{port}"
 
 
 class Counting(asyncio.Protocol):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ import grpc
 from grpc import aio
 
 from explaind.cli import entry
-from tests.benchmarks.subjects.asked import ROOT
+from tests.benchmarks.subjects.child_server import listening
 from tests.benchmarks.worker import Call, Stage
 
 SERVICE = "echo"
@@ -28,7 +26,8 @@ SERVICE = "echo"
 def echoing(sizes: Mapping[str, tuple[int, int]]) -> Iterator[Stage]:
     """sizes: bytes in and out of each call."""
     answers = {str(n): out for n, (_, out) in enumerate(sizes.values())}
-    with _server(answers) as (port, pid), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    server = listening("tests.benchmarks.subjects.echo", json.dumps(answers), entry.LIBRARIES)
+    with server as (port, pid), grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         calls = {name: _call(channel, str(n), sent) for n, (name, (sent, _)) in enumerate(sizes.items())}
         yield Stage(calls, pids=lambda: (pid,))
 
@@ -42,26 +41,6 @@ def _call(channel: grpc.Channel, name: str, sent: int) -> Call:
         return 1
 
     return call
-
-
-@contextmanager
-def _server(answers: Mapping[str, int]) -> Iterator[tuple[int, int]]:
-    """Port and process id."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.benchmarks.subjects.echo", json.dumps(answers)],
-        cwd=ROOT,
-        env=entry.LIBRARIES | os.environ,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdin and process.stdout
-    try:
-        yield int(process.stdout.readline()), process.pid
-    finally:
-        process.stdin.close()
-        process.wait(20)
-        process.stdout.close()
 
 
 async def _serve(answers: Mapping[str, int]) -> None:
